@@ -1,0 +1,56 @@
+"""What the crowd system lets out: counts of one picture, and nothing else (guideline 6.1(3))."""
+
+from __future__ import annotations
+
+__all__ = ["AgeBand", "AttributeCount", "Gender", "Mask", "PictureCount"]
+
+import enum
+from typing import Annotated
+
+import msgspec
+
+from runtime import Count, Message, PlaceName, Sensitivity, UnixSeconds
+
+
+class Gender(enum.Enum):
+    """Estimated, never known (guideline 2, 推定性別)."""
+
+    FEMALE = "female"
+    MALE = "male"
+    UNKNOWN = "unknown"
+
+
+class AgeBand(enum.Enum):
+    """Estimated age in years (guideline 2, 推定年代)."""
+
+    UP_TO_19 = "0-19"
+    FROM_20 = "20-39"
+    FROM_40 = "40-59"
+    FROM_60 = "60+"
+    UNKNOWN = "unknown"
+
+
+class Mask(enum.Enum):
+    """Whether a mask is worn (guideline 2, マスク着用有無)."""
+
+    WORN = "worn"
+    NOT_WORN = "not worn"
+    UNKNOWN = "unknown"
+
+
+class AttributeCount(Message, sensitivity=Sensitivity.AGGREGATE):
+    """How many people share this gender, age band and mask."""
+
+    gender: Gender
+    age: AgeBand
+    mask: Mask
+    people: Count
+
+
+class PictureCount(Message, sensitivity=Sensitivity.AGGREGATE):
+    """How many people one picture shows. ``cells`` add up to ``people``."""
+
+    place: PlaceName
+    taken_at: UnixSeconds
+    people: Count
+    cells: Annotated[tuple[AttributeCount, ...], msgspec.Meta(max_length=45)]

@@ -1,0 +1,62 @@
+"""The actor runtime: everything that an actor's author needs stands in ``__all__``.
+
+It knows nothing of cameras, and imports nothing of the packages that build on it.
+"""
+
+from runtime.actor import Actor, Reading, Settings, inlet, reading
+from runtime.blueprint import Bilingual, Blueprint, BlueprintView, load_blueprint
+from runtime.capability import (
+    Authority,
+    Capability,
+    Facts,
+    Models,
+    Needs,
+    Network,
+    Sensing,
+    Storage,
+)
+from runtime.channel import BLOCK, DROP_OLDEST, LATEST, ChannelStatistics, Inlet, Outlet
+from runtime.check import Finding, check
+from runtime.config import Duration
+from runtime.domain import TABLE, Domain, DomainRule
+from runtime.errors import SmartpoleError, Unrecoverable
+from runtime.message import Count, Message, PlaceName, Sensitivity, UnixSeconds
+
+__all__ = [
+    "BLOCK",
+    "DROP_OLDEST",
+    "LATEST",
+    "TABLE",
+    "Actor",
+    "Authority",
+    "Bilingual",
+    "Blueprint",
+    "BlueprintView",
+    "Capability",
+    "ChannelStatistics",
+    "Count",
+    "Domain",
+    "DomainRule",
+    "Duration",
+    "Facts",
+    "Finding",
+    "Inlet",
+    "Message",
+    "Models",
+    "Needs",
+    "Network",
+    "Outlet",
+    "PlaceName",
+    "Reading",
+    "Sensing",
+    "Sensitivity",
+    "Settings",
+    "SmartpoleError",
+    "Storage",
+    "UnixSeconds",
+    "Unrecoverable",
+    "check",
+    "inlet",
+    "load_blueprint",
+    "reading",
+]

@@ -1,0 +1,278 @@
+"""Actors: what an integrator writes.
+
+    class DoorCounter(Actor, domain=Domain.PUBLIC):
+        \"\"\"Adds up what several doors report.\"\"\"
+
+        reports: Inlet[DoorReport] = inlet(capacity=16)
+        totals: Outlet[DoorTotal]
+        store: Needs[StatisticsStore]
+        settings: DoorSettings
+        doors_seen: Reading
+
+        async def run(self) -> None:
+            async for report in self.reports:
+                self.doors_seen.add()
+                await self.totals.send(DoorTotal(...))
+
+Annotations declare; the host fills them in before ``start`` is called. A class that asks for what
+the table of domains does not allow is refused where it is defined.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "Actor",
+    "ActorDeclaration",
+    "InletDeclaration",
+    "NeedDeclaration",
+    "OutletDeclaration",
+    "Reading",
+    "Settings",
+    "inlet",
+    "reading",
+]
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, TypeVar
+
+import msgspec
+import structlog
+import trio
+
+from runtime.capability import NEED, Capability
+from runtime.channel import BLOCK, Inlet, Outlet, Overflow
+from runtime.domain import TABLE, Domain
+from runtime.errors import DeclarationError
+from runtime.message import Message
+
+T = TypeVar("T")
+
+_READING_MAX = 2**53
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of an actor's settings: what ``[actors.NAME.settings]`` may hold.
+
+    Raise ValueError in ``__post_init__`` for what the types cannot say.
+    """
+
+    published: ClassVar[tuple[str, ...]] = ()
+    """Names of the settings that the public notice may show."""
+
+    def headline(self) -> str:
+        """What is configured, in a few words without secrets, for status and graph."""
+        return ""
+
+
+class NoSettings(Settings, frozen=True, kw_only=True):
+    """For actors that have nothing to set."""
+
+
+class Reading:
+    """A bounded whole number that an actor shows in ``smartpole status``.
+
+    It is a number and nothing else, so that a reading cannot carry what may not leave a domain.
+    It outlives the actor's incarnations.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self) -> None:
+        self._value = 0
+
+    @property
+    def value(self) -> int:
+        return self._value
+
+    def set(self, value: int) -> None:
+        self._value = max(0, min(int(value), _READING_MAX))
+
+    def add(self, amount: int = 1) -> None:
+        self.set(self._value + amount)
+
+
+@dataclass(frozen=True, slots=True)
+class InletDeclaration:
+    """An inlet's message type and what its queue does; configuration may change the latter."""
+
+    message: type[Message] = Message
+    capacity: int = 64
+    overflow: Overflow = BLOCK
+    manual_acknowledge: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OutletDeclaration:
+    message: type[Message]
+
+
+@dataclass(frozen=True, slots=True)
+class NeedDeclaration:
+    capability: type[Capability]
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadingDeclaration:
+    vital: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ActorDeclaration:
+    """What an actor class declares, read from its annotations."""
+
+    domain: Domain
+    inlets: Mapping[str, InletDeclaration] = field(default_factory=dict)
+    outlets: Mapping[str, OutletDeclaration] = field(default_factory=dict)
+    needs: Mapping[str, NeedDeclaration] = field(default_factory=dict)
+    readings: Mapping[str, bool] = field(default_factory=dict)
+    """Name → whether it must be above zero for the actor to count as having worked."""
+    settings: type[Settings] = NoSettings
+
+
+def inlet(
+    *,
+    capacity: int = 64,
+    overflow: Overflow = BLOCK,
+    acknowledge: Literal["next", "manual"] = "next",
+) -> Any:
+    """Says how an inlet's queue behaves: ``packets: Inlet[Packet] = inlet(capacity=256)``."""
+    return InletDeclaration(
+        capacity=capacity, overflow=overflow, manual_acknowledge=acknowledge == "manual"
+    )
+
+
+def reading(*, vital: bool = False) -> Any:
+    """Declares a reading; a vital one stays at zero only if the actor did none of its work."""
+    return _ReadingDeclaration(vital=vital)
+
+
+class Actor:
+    """Base of all actors; see the module's example.
+
+    The host calls ``start`` (within the start timeout), then ``run``, and in any case ``stop``
+    (within the stop timeout, shielded from cancellation). ``run`` is over when it returns: a
+    permanent actor is then started again. When the pole stops, an actor that has inlets finds
+    their iteration ending once it has received everything; one that has none is cancelled.
+    """
+
+    declaration: ClassVar[ActorDeclaration]
+    place: str
+    """Name of the place that the blueprint gives this actor, or ""."""
+    settings: Any
+    log: structlog.typing.FilteringBoundLogger
+
+    def __init__(self, bindings: Mapping[str, object]) -> None:
+        """Called by the host alone, which binds every declared name."""
+        self.__dict__.update(bindings)
+
+    def __init_subclass__(cls, *, domain: Domain | None = None) -> None:
+        super().__init_subclass__()
+        if domain is None:
+            inherited = getattr(cls, "declaration", None)
+            if inherited is None:
+                raise DeclarationError(
+                    f"actor {cls.__name__} does not say in which domain it lives. Write class "
+                    f"{cls.__name__}(Actor, domain=Domain...), one of "
+                    f"{', '.join(one.name for one in Domain)}."
+                )
+            domain = inherited.domain
+        cls.declaration = _read_declaration(cls, domain)
+        _require_allowed(cls.__name__, cls.declaration)
+
+    async def start(self) -> None:
+        """Get ready. Raising here counts as a crash; ``Unrecoverable`` is not tried again."""
+
+    async def run(self) -> None:
+        """Do the work."""
+        raise NotImplementedError(f"{type(self).__name__} has no run()")
+
+    async def stop(self) -> None:
+        """Leave things in order. Outlets still work; inlets give nothing more."""
+
+    async def blocking(self, function: Callable[..., T], *args: object) -> T:
+        """Run a function that blocks or computes for long, without holding up the domain.
+
+        It cannot be abandoned: if the actor is cancelled, the call returns first.
+        """
+        return await trio.to_thread.run_sync(function, *args)
+
+
+def _read_declaration(cls: type[Actor], domain: Domain) -> ActorDeclaration:
+    inlets: dict[str, InletDeclaration] = {}
+    outlets: dict[str, OutletDeclaration] = {}
+    needs: dict[str, NeedDeclaration] = {}
+    readings: dict[str, bool] = {}
+    settings: type[Settings] = NoSettings
+    for name, hint in typing.get_type_hints(cls, include_extras=True).items():
+        origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+        default = inspect.getattr_static(cls, name, None)
+        if origin is Inlet:
+            given = default if isinstance(default, InletDeclaration) else InletDeclaration()
+            inlets[name] = InletDeclaration(
+                _message_type(cls, name, arguments[0]),
+                given.capacity,
+                given.overflow,
+                given.manual_acknowledge,
+            )
+        elif origin is Outlet:
+            outlets[name] = OutletDeclaration(_message_type(cls, name, arguments[0]))
+        elif NEED in getattr(hint, "__metadata__", ()):
+            if not (isinstance(arguments[0], type) and issubclass(arguments[0], Capability)):
+                raise DeclarationError(
+                    f"actor {cls.__name__}: {name} needs {arguments[0]!r}, which is no capability. "
+                    "Needs[...] takes a subclass of Capability."
+                )
+            needs[name] = NeedDeclaration(arguments[0])
+        elif hint is Reading:
+            readings[name] = isinstance(default, _ReadingDeclaration) and default.vital
+        elif name == "settings" and isinstance(hint, type) and issubclass(hint, Settings):
+            settings = hint
+    return ActorDeclaration(domain, inlets, outlets, needs, readings, settings)
+
+
+def _message_type(cls: type[Actor], port: str, candidate: object) -> type[Message]:
+    if isinstance(candidate, type) and issubclass(candidate, Message):
+        return candidate
+    raise DeclarationError(
+        f"actor {cls.__name__}: port {port} carries {candidate!r}, which is no message type. "
+        "Inlet[...] and Outlet[...] take a subclass of Message."
+    )
+
+
+def _require_allowed(name: str, declaration: ActorDeclaration) -> None:
+    """Hold an actor class against its domain's row of the table (guideline 5.1(1), 7.1(1))."""
+    rule = TABLE[declaration.domain]
+    where = f"actor {name} lives in domain {declaration.domain.value!r}"
+    because = f"({rule.purpose}; guideline {rule.clauses})"
+    for need, wanted in declaration.needs.items():
+        if wanted.capability.kind not in rule.holds:
+            raise DeclarationError(
+                f"{where} and may not need {wanted.capability.__name__} "
+                f"[{wanted.capability.kind}], which it declares as {need!r} {because}. "
+                f"This domain may hold: {_listing(rule.holds)}. "
+                f"{wanted.capability.kind} may be held in: "
+                f"{_listing(d.value for d, row in TABLE.items() if wanted.capability.kind in row.holds)}."
+            )
+    for port, out in declaration.outlets.items():
+        if out.message.sensitivity not in rule.emits:
+            raise DeclarationError(
+                f"{where} and may not emit {out.message.__name__} "
+                f"[{out.message.sensitivity.value}] by its outlet {port!r} {because}. "
+                f"This domain may emit: {_listing(s.value for s in rule.emits)}."
+            )
+    for port, into in declaration.inlets.items():
+        if into.message.sensitivity not in rule.takes:
+            raise DeclarationError(
+                f"{where} and may not take {into.message.__name__} "
+                f"[{into.message.sensitivity.value}] by its inlet {port!r} {because}. "
+                f"This domain may take: {_listing(s.value for s in rule.takes)}."
+            )
+
+
+def _listing(items: typing.Iterable[object]) -> str:
+    return ", ".join(sorted(str(item) for item in items)) or "nothing"
+
+

@@ -1,0 +1,386 @@
+"""The blueprint: which actors a pole runs, how they are wired, and what each is granted.
+
+It is read from a configuration file and is plain data; ``runtime.check`` judges it and
+``runtime.pole`` runs it.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ActorPlan",
+    "Bilingual",
+    "Blueprint",
+    "BlueprintView",
+    "ChannelPlan",
+    "PoleIdentity",
+    "discover_actor_types",
+    "load_blueprint",
+]
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from runtime.actor import Actor, InletDeclaration, Settings
+from runtime.capability import Authority, Capability, Facts
+from runtime.channel import Overflow
+from runtime.config import Document, Duration, convert, read_document
+from runtime.domain import Domain
+from runtime.errors import SpecificationError
+from runtime.message import Message
+from runtime.specification import Backoff, ChildSpec, Exhausted, Restart, RestartIntensity, Strategy
+
+_ACTOR_ENTRY_POINTS = "smartpole.actors"
+
+
+class _Closed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the tables of a configuration file."""
+
+
+class Bilingual(_Closed, frozen=True):
+    """A text for the public: Japanese first, English beside it."""
+
+    ja: str
+    en: str
+
+
+class PoleIdentity(_Closed, frozen=True):
+    """Who runs which pole under which guideline (guideline 0, 1, 3)."""
+
+    name: str
+    operator: Bilingual
+    contact: Bilingual
+    guideline: str
+    state: Path
+    """The folder below which the pole keeps everything."""
+
+
+class _Supervision(_Closed, frozen=True):
+    restart: Restart = Restart.PERMANENT
+    restarts: int = 5
+    period: Duration = Duration(60)
+    first_delay: Duration = Duration(0.1)
+    longest_delay: Duration = Duration(5)
+    start_timeout: Duration = Duration(30)
+    stop_timeout: Duration = Duration(10)
+    when_exhausted: Exhausted = Exhausted.REST
+    rest: Duration = Duration(300)
+
+    def child(self, name: str, build: Any) -> ChildSpec:
+        return ChildSpec(
+            name,
+            build,
+            restart=self.restart,
+            intensity=RestartIntensity(self.restarts, self.period),
+            backoff=Backoff(self.first_delay, longest=self.longest_delay),
+            start_timeout=self.start_timeout,
+            stop_timeout=self.stop_timeout,
+            when_exhausted=self.when_exhausted,
+            rest=self.rest,
+        )
+
+
+class _InletTable(_Closed, frozen=True):
+    capacity: int | None = None
+    overflow: Overflow | None = None
+
+
+class _ActorTable(_Closed, frozen=True):
+    type: str
+    place: str = ""
+    grants: tuple[str, ...] = ()
+    settings: dict[str, Any] = msgspec.field(default_factory=dict)
+    inlets: dict[str, Any] = msgspec.field(default_factory=dict)
+    supervision: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class _ChannelTable(_Closed, frozen=True):
+    sender: str = msgspec.field(name="from")
+    receiver: str = msgspec.field(name="to")
+
+
+class _DomainTable(_Closed, frozen=True):
+    strategy: Strategy = Strategy.ONE_FOR_ONE
+
+
+class _File(_Closed, frozen=True):
+    pole: dict[str, Any]
+    places: dict[str, Any]
+    actors: dict[str, Any]
+    channels: list[Any] = msgspec.field(default_factory=list)
+    domains: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ActorPlan:
+    """One actor as configured."""
+
+    name: str
+    type_name: str
+    actor_type: type[Actor]
+    place: str
+    grants: tuple[str, ...]
+    """Names of the capability classes that the configuration grants."""
+    settings: Settings
+    inlets: Mapping[str, InletDeclaration]
+    supervision: _Supervision
+    line: int | None
+
+    @property
+    def domain(self) -> Domain:
+        return self.actor_type.declaration.domain
+
+    @property
+    def needs(self) -> Mapping[str, type[Capability]]:
+        return {
+            name: need.capability for name, need in self.actor_type.declaration.needs.items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelPlan:
+    """One connection, from an actor's outlet to an actor's inlet."""
+
+    sender: str
+    outlet: str
+    receiver: str
+    inlet: str
+    message: type[Message]
+    """What the outlet sends."""
+    line: int | None
+
+    def __str__(self) -> str:
+        return f"{self.sender}.{self.outlet} → {self.receiver}.{self.inlet}"
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """A whole pole as configured. Not yet judged: see ``runtime.check``."""
+
+    source: str
+    pole: PoleIdentity
+    places: Mapping[str, Bilingual]
+    actors: Mapping[str, ActorPlan]
+    channels: tuple[ChannelPlan, ...]
+    strategies: Mapping[Domain, Strategy]
+    digest: str
+    """SHA-256 of the configuration file, in hexadecimal."""
+
+    def crosses(self, channel: ChannelPlan) -> bool:
+        """Whether a channel leads from one domain to another."""
+        return self.actors[channel.sender].domain is not self.actors[channel.receiver].domain
+
+    def find_cycle(self) -> list[str]:
+        """Names of actors that feed each other in a circle, or nothing."""
+        try:
+            TopologicalSorter(self._receivers()).prepare()
+        except CycleError as error:
+            return list(reversed(error.args[1]))
+        return []
+
+    def start_order(self) -> tuple[ActorPlan, ...]:
+        """Receivers before their senders: nothing is sent to who isn't there, and stopping in
+        reverse lets every queue run empty. Raises graphlib.CycleError where there is a cycle."""
+        order = TopologicalSorter(self._receivers()).static_order()
+        return tuple(self.actors[name] for name in order)
+
+    def _receivers(self) -> dict[str, set[str]]:
+        graph: dict[str, set[str]] = {name: set() for name in self.actors}
+        for channel in self.channels:
+            graph[channel.sender].add(channel.receiver)
+        return graph
+
+
+class BlueprintView(Capability, kind=Facts("blueprint"), rights="read what runs on this pole"):
+    """The blueprint of the running pole, for those who describe it to the public."""
+
+    def __init__(self, authority: Authority) -> None:
+        blueprint = authority.facts["blueprint"]
+        assert isinstance(blueprint, Blueprint)
+        self.blueprint: Blueprint = blueprint
+
+
+def discover_actor_types() -> dict[str, type[Actor]]:
+    """Every actor type that an installed package offers, ours and an integrator's alike."""
+    return {point.name: point.load() for point in entry_points(group=_ACTOR_ENTRY_POINTS)}
+
+
+def load_blueprint(
+    path: Path, actor_types: Mapping[str, type[Actor]] | None = None
+) -> Blueprint:
+    """Read a configuration file into a blueprint.
+
+    Raises ConfigurationError with every mistake found, each with its line and what is accepted.
+    ``actor_types`` replaces the installed ones, for tests and embedders.
+    """
+    document = read_document(path)
+    types = discover_actor_types() if actor_types is None else actor_types
+    file = convert(document, document.data, (), _File)
+    document.raise_problems()
+    assert file is not None
+    identity = convert(document, file.pole, ("pole",), PoleIdentity)
+    places = {
+        name: text
+        for name, value in file.places.items()
+        if (text := convert(document, value, ("places", name), Bilingual)) is not None
+    }
+    actors = {
+        name: plan
+        for name, value in file.actors.items()
+        if (plan := _read_actor(document, name, value, types, places)) is not None
+    }
+    channels = [
+        plan
+        for index, value in enumerate(file.channels)
+        if (plan := _read_channel(document, index, value, actors, set(file.actors))) is not None
+    ]
+    strategies = _read_domains(document, file.domains)
+    document.raise_problems()
+    assert identity is not None
+    return Blueprint(
+        source=str(path),
+        pole=identity,
+        places=places,
+        actors=actors,
+        channels=tuple(channels),
+        strategies=strategies,
+        digest=hashlib.sha256(path.read_bytes()).hexdigest(),
+    )
+
+
+def _read_actor(
+    document: Document,
+    name: str,
+    value: object,
+    types: Mapping[str, type[Actor]],
+    places: Mapping[str, Bilingual],
+) -> ActorPlan | None:
+    at = ("actors", name)
+    if not name.isascii() or not name.replace("-", "a").replace("_", "a").isalnum():
+        document.problem(at, f"{name!r} is no actor's name", "ASCII letters, digits, - and _")
+        return None
+    table = convert(document, value, at, _ActorTable)
+    if table is None:
+        return None
+    actor_type = types.get(table.type)
+    if actor_type is None:
+        document.problem(
+            (*at, "type"),
+            f"no installed package offers an actor type {table.type!r}",
+            "one of " + ", ".join(sorted(types)),
+        )
+        return None
+    if table.place and table.place not in places:
+        document.problem(
+            (*at, "place"),
+            f"the place {table.place!r} is not declared",
+            f"one of {', '.join(sorted(places)) or 'the tables [places.NAME]'}",
+        )
+    declaration = actor_type.declaration
+    settings = convert(document, table.settings, (*at, "settings"), declaration.settings)
+    supervision = convert(document, table.supervision, (*at, "supervision"), _Supervision)
+    if supervision is not None:
+        try:
+            supervision.child(name, None)
+        except SpecificationError as error:
+            document.problem((*at, "supervision"), str(error))
+    inlets = dict(declaration.inlets)
+    for port, wanted in table.inlets.items():
+        if port not in inlets:
+            document.problem(
+                (*at, "inlets", port),
+                f"actor type {table.type!r} has no inlet {port!r}",
+                _names("inlet", inlets),
+            )
+            continue
+        override = convert(document, wanted, (*at, "inlets", port), _InletTable)
+        if override is None:
+            continue
+        if override.capacity is not None and override.capacity < 1:
+            document.problem((*at, "inlets", port, "capacity"), "it must be at least 1")
+            continue
+        inlets[port] = InletDeclaration(
+            inlets[port].message,
+            override.capacity or inlets[port].capacity,
+            override.overflow or inlets[port].overflow,
+            inlets[port].manual_acknowledge,
+        )
+    if settings is None or supervision is None:
+        return None
+    return ActorPlan(
+        name=name,
+        type_name=table.type,
+        actor_type=actor_type,
+        place=table.place,
+        grants=table.grants,
+        settings=settings,
+        inlets=inlets,
+        supervision=supervision,
+        line=document.line_of(*at),
+    )
+
+
+def _read_channel(
+    document: Document,
+    index: int,
+    value: object,
+    actors: Mapping[str, ActorPlan],
+    configured: set[str],
+) -> ChannelPlan | None:
+    at = ("channels", index)
+    table = convert(document, value, at, _ChannelTable)
+    if table is None:
+        return None
+    sender, _, outlet = table.sender.partition(".")
+    receiver, _, inlet = table.receiver.partition(".")
+    known = True
+    for key, actor, port, kind in (
+        ("from", sender, outlet, "outlet"),
+        ("to", receiver, inlet, "inlet"),
+    ):
+        if actor not in configured:
+            document.problem(
+                (*at, key), f"there is no actor {actor!r}", _names("actor", configured)
+            )
+            known = False
+        elif actor not in actors:
+            known = False  # its own mistakes are reported already
+        else:
+            declaration = actors[actor].actor_type.declaration
+            ports = declaration.outlets if kind == "outlet" else declaration.inlets
+            if port not in ports:
+                document.problem(
+                    (*at, key),
+                    f"actor {actor!r} has no {kind} {port!r}",
+                    _names(kind, {f"{actor}.{one}" for one in ports}),
+                )
+                known = False
+    if not known:
+        return None
+    message = actors[sender].actor_type.declaration.outlets[outlet].message
+    line = document.line_of(*at)
+    return ChannelPlan(sender, outlet, receiver, inlet, message, line)
+
+
+def _read_domains(document: Document, tables: Mapping[str, Any]) -> dict[Domain, Strategy]:
+    strategies: dict[Domain, Strategy] = {}
+    for name, value in tables.items():
+        if name not in {domain.value for domain in Domain}:
+            document.problem(
+                ("domains", name),
+                f"there is no domain {name!r}",
+                "one of " + ", ".join(domain.value for domain in Domain),
+            )
+        elif (table := convert(document, value, ("domains", name), _DomainTable)) is not None:
+            strategies[Domain(name)] = table.strategy
+    return strategies
+
+
+def _names(kind: str, names: Any) -> str:
+    return "one of " + ", ".join(sorted(names)) if names else f"it has no {kind} at all"

@@ -1,0 +1,146 @@
+"""Capabilities: the only way in which an actor reaches anything outside its own memory.
+
+An actor declares what it needs; the blueprint grants it; the host mints the handle for one
+incarnation of that actor and closes it when the incarnation ends. Nobody else can make one:
+
+    class RecordingStore(Capability, kind=Storage("security"), rights="append segments"):
+        def __init__(self, authority: Authority) -> None:
+            self._folder = authority.folder
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "NEED",
+    "Authority",
+    "Capability",
+    "CapabilityKind",
+    "Facts",
+    "Models",
+    "Needs",
+    "Network",
+    "NoPublicConstructor",
+    "Sensing",
+    "Storage",
+]
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from runtime.errors import CapabilityForged, DeclarationError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class CapabilityKind:
+    """What a capability reaches, in the words of the table of domains: a kind and its scope."""
+
+    kind: str
+    scope: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.scope}"
+
+
+def Storage(scope: str) -> CapabilityKind:  # noqa: N802 - reads as a word of the table
+    """A folder of that name below the pole's state folder."""
+    return CapabilityKind("storage", scope)
+
+
+def Network(scope: str) -> CapabilityKind:  # noqa: N802
+    """Peers or a port on the network."""
+    return CapabilityKind("network", scope)
+
+
+def Sensing(scope: str) -> CapabilityKind:  # noqa: N802
+    """A receiver that listens to what devices send by themselves."""
+    return CapabilityKind("sensing", scope)
+
+
+def Models(scope: str) -> CapabilityKind:  # noqa: N802
+    """The bytes of verified models, read before the actor runs."""
+    return CapabilityKind("models", scope)
+
+
+def Facts(scope: str) -> CapabilityKind:  # noqa: N802
+    """What the pole knows of itself."""
+    return CapabilityKind("facts", scope)
+
+
+class NoPublicConstructor(type):
+    """Metaclass of handles: calling the class is refused, only ``_mint`` makes one."""
+
+    def __call__(cls, *args: object, **kwargs: object) -> Any:
+        raise CapabilityForged(
+            f"{cls.__name__} has no public constructor: a handle is granted by the blueprint, "
+            "never made. Declare the need or port in the actor and grant it in the configuration."
+        )
+
+    def _mint(cls: type[T], *args: object, **kwargs: object) -> T:
+        return type.__call__(cls, *args, **kwargs)  # type: ignore[no-any-return]
+
+
+class Authority(metaclass=NoPublicConstructor):
+    """What a capability may be made from: handed by the host to the capability it mints.
+
+    ``folder`` is the storage folder of the capability's kind (None for other kinds),
+    ``settings`` the validated settings of the actor it is granted to, and ``facts`` the
+    descriptions of the pole by scope, for capabilities of the kind ``Facts``.
+    """
+
+    __slots__ = ("actor", "facts", "folder", "settings")
+
+    def __init__(
+        self, *, actor: str, folder: Path | None, settings: object, facts: Mapping[str, object]
+    ) -> None:
+        self.actor = actor
+        self.folder = folder
+        self.settings = settings
+        self.facts = facts
+
+    def require_folder(self) -> Path:
+        """The storage folder, made with mode 0700 where it does not exist yet."""
+        if self.folder is None:
+            raise DeclarationError(f"the capability granted to {self.actor} has no folder")
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self.folder
+
+
+class Capability(metaclass=NoPublicConstructor):
+    """Base of all capabilities. State ``kind=`` and, in a few words, ``rights=``."""
+
+    kind: ClassVar[CapabilityKind]
+    rights: ClassVar[str]
+
+    def __init_subclass__(
+        cls, *, kind: CapabilityKind | None = None, rights: str | None = None
+    ) -> None:
+        super().__init_subclass__()
+        if kind is not None:
+            cls.kind = kind
+        if rights is not None:
+            cls.rights = rights
+        if not hasattr(cls, "kind") or not hasattr(cls, "rights"):
+            raise DeclarationError(
+                f"capability {cls.__name__} does not say what it reaches. Write class "
+                f'{cls.__name__}(Capability, kind=Storage("..."), rights="...").'
+            )
+
+    def __init__(self, authority: Authority) -> None:
+        """Subclasses open here what they reach; they may raise ``Unrecoverable``."""
+
+    def close(self) -> None:
+        """Give back what was opened. Called once, when the incarnation that held it has ended."""
+
+
+class _NeedMarker:
+    __slots__ = ()
+
+
+NEED = _NeedMarker()
+
+Needs = Annotated[T, NEED]
+"""Declares a need in an actor: ``recordings: Needs[RecordingStore]``."""

@@ -1,0 +1,374 @@
+"""Channels: typed queues between actors, with one receiver and any number of senders.
+
+An actor sees only an end: an ``Outlet`` to send into, an ``Inlet`` to receive from. The queue
+itself belongs to the pole and outlives every incarnation of the actors at its ends.
+
+**Nothing accepted is lost.** A received message stays *in hand* until the receiver asks for the
+next one (or calls ``acknowledge``, where its inlet is declared so). If the receiver crashes
+meanwhile, the next incarnation receives it again, once; a message that two incarnations in a row
+crashed on is set aside and counted as ``poisoned``.
+
+**Checkpoints.** ``send`` is always one. Receiving is one whenever it waits, and at least every
+32 messages while it drains what is there: the reschedule is what an exchange costs.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BLOCK",
+    "DROP_OLDEST",
+    "LATEST",
+    "ChannelStatistics",
+    "Inlet",
+    "Link",
+    "Outlet",
+    "Overflow",
+    "Queue",
+]
+
+import enum
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from typing import Generic, TypeVar
+
+import msgspec
+import trio
+from trio.lowlevel import (
+    Abort,
+    Task,
+    cancel_shielded_checkpoint,
+    checkpoint,
+    checkpoint_if_cancelled,
+    current_task,
+    reschedule,
+    wait_task_rescheduled,
+)
+
+from runtime.border import BorderCodec
+from runtime.capability import NoPublicConstructor
+from runtime.errors import ChannelMisuse
+from runtime.message import Message
+
+M = TypeVar("M", bound=Message)
+
+_DRAIN_CHECKPOINT = 32
+_MAX_DELIVERIES = 2
+
+
+class Overflow(enum.Enum):
+    """What a full queue does with one message more."""
+
+    BLOCK = "block"
+    """The sender waits."""
+    LATEST = "latest"
+    """The newest message replaces the one that waits (such a queue holds one)."""
+    DROP_OLDEST = "drop-oldest"
+    """The oldest waiting message makes room."""
+
+
+BLOCK, LATEST, DROP_OLDEST = Overflow.BLOCK, Overflow.LATEST, Overflow.DROP_OLDEST
+
+
+class ChannelStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts of one queue since the pole started. Always
+    ``accepted == acknowledged + in_hand + waiting + dropped + replaced + poisoned``."""
+
+    name: str
+    message: str
+    overflow: str
+    capacity: int
+    waiting: int
+    """Messages that nobody has received yet."""
+    in_hand: int
+    """Received, but the receiver is not done with them."""
+    high_water: int
+    """The most that ever waited."""
+    accepted: int
+    """Put into the queue."""
+    acknowledged: int
+    """Received and done with."""
+    dropped: int
+    """Lost to ``drop-oldest``."""
+    replaced: int
+    """Overtaken by a newer one under ``latest``."""
+    redelivered: int
+    """Given again to a new incarnation after a crash."""
+    poisoned: int
+    """Set aside because two incarnations in a row crashed on them."""
+
+
+class Queue(Generic[M]):
+    """The queue of one inlet. Made by the pole; actors see only its ends."""
+
+    def __init__(
+        self,
+        name: str,
+        message_type: type[M],
+        *,
+        capacity: int = 64,
+        overflow: Overflow = BLOCK,
+        manual_acknowledge: bool = False,
+    ) -> None:
+        if capacity < 1:
+            raise ChannelMisuse(f"channel {name} needs a capacity of at least 1, not {capacity}.")
+        self.name = name
+        self.message_type = message_type
+        self.overflow = overflow
+        self.capacity = 1 if overflow is LATEST else capacity
+        self.manual_acknowledge = manual_acknowledge
+        self._waiting: deque[M] = deque()
+        self._in_hand: deque[M] = deque()
+        self._receiver: Task | None = None
+        self._senders: deque[Task] = deque()
+        self._finished = False
+        self._front: M | None = None
+        self._front_deliveries = 0
+        self._accepted = 0
+        self._dropped = 0
+        self._replaced = 0
+        self._redelivered = 0
+        self._poisoned = 0
+        self._high_water = 0
+
+    # -- the sender's side ------------------------------------------------------------------
+
+    def put(self, message: M) -> bool:
+        """Accept a message at once. False where the queue is full and its policy is to block."""
+        waiting = self._waiting
+        if len(waiting) >= self.capacity:
+            if self.overflow is BLOCK:
+                return False
+            waiting.popleft()
+            if self.overflow is LATEST:
+                self._replaced += 1
+            else:
+                self._dropped += 1
+        waiting.append(message)
+        self._accepted += 1
+        if self._receiver is not None:
+            reschedule(self._receiver)
+            self._receiver = None
+        return True
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a sender would have to wait."""
+        return self.overflow is BLOCK and len(self._waiting) >= self.capacity
+
+    async def wait_for_room(self) -> None:
+        """Return when there may be room. Cancelling it loses nothing."""
+        if not self.is_full:
+            return
+        task = current_task()
+        self._senders.append(task)
+
+        def abort(_: object) -> Abort:
+            self._senders.remove(task)
+            return Abort.SUCCEEDED
+
+        await wait_task_rescheduled(abort)
+
+    # -- the receiver's side ----------------------------------------------------------------
+
+    def take(self) -> M:
+        """The oldest waiting message, now in hand. There must be one."""
+        waiting = self._waiting
+        depth = len(waiting)
+        if depth > self._high_water:
+            self._high_water = depth
+        message = waiting.popleft()
+        self._in_hand.append(message)
+        while self._senders:
+            # All of them: one that is woken here may still have to wait for another queue.
+            reschedule(self._senders.popleft())
+        return message
+
+    async def wait_for_message(self) -> bool:
+        """Wait until a message waits (True), or the queue is finished and empty (False)."""
+        while not self._waiting:
+            if self._finished:
+                return False
+            if self._receiver is not None:
+                raise ChannelMisuse(
+                    f"channel {self.name} has a receiver waiting already: a channel has one "
+                    "receiver. Connect a second outlet, or share the messages inside the actor."
+                )
+            self._receiver = current_task()
+
+            def abort(_: object) -> Abort:
+                self._receiver = None
+                return Abort.SUCCEEDED
+
+            await wait_task_rescheduled(abort)
+        return True
+
+    def acknowledge(self) -> None:
+        """Done with everything in hand."""
+        self._in_hand.clear()
+
+    # -- the pole's side --------------------------------------------------------------------
+
+    def reopen(self) -> None:
+        """A new incarnation begins: what the last one had in hand waits again, in order."""
+        self._finished = False
+        if not self._in_hand:
+            return
+        first = self._in_hand[0]
+        self._front_deliveries = self._front_deliveries + 1 if first is self._front else 1
+        self._front = first
+        if self._front_deliveries >= _MAX_DELIVERIES:
+            # The group in hand is what the receiver was working on: a decoder needs all of it
+            # or nothing, so it goes as one.
+            self._poisoned += len(self._in_hand)
+        else:
+            self._redelivered += len(self._in_hand)
+            self._waiting.extendleft(reversed(self._in_hand))
+        self._in_hand.clear()
+
+    def finish(self) -> None:
+        """No more is to come: the receiver's iteration ends when it has emptied the queue."""
+        self._finished = True
+        if self._receiver is not None:
+            reschedule(self._receiver)
+            self._receiver = None
+
+    def statistics(self) -> ChannelStatistics:
+        gone = self._dropped + self._replaced + self._poisoned
+        waiting, in_hand = len(self._waiting), len(self._in_hand)
+        return ChannelStatistics(
+            name=self.name,
+            message=self.message_type.__name__,
+            overflow=self.overflow.value,
+            capacity=self.capacity,
+            waiting=waiting,
+            in_hand=in_hand,
+            high_water=max(self._high_water, waiting),
+            accepted=self._accepted,
+            acknowledged=self._accepted - gone - waiting - in_hand,
+            dropped=self._dropped,
+            replaced=self._replaced,
+            redelivered=self._redelivered,
+            poisoned=self._poisoned,
+        )
+
+
+class Inlet(Generic[M], metaclass=NoPublicConstructor):
+    """Where an actor receives. Iterate over it:
+
+        async for packet in self.packets:
+            ...
+
+    The loop ends when the pole stops and everything that was sent has been received. Asking for
+    the next message acknowledges the one before, unless the inlet is declared with
+    ``acknowledge="manual"``: then call ``acknowledge()`` when the work is safe.
+    """
+
+    __slots__ = ("_queue", "_streak")
+
+    def __init__(self, queue: Queue[M]) -> None:
+        self._queue = queue
+        self._streak = 0
+
+    def __aiter__(self) -> Inlet[M]:
+        return self
+
+    async def __anext__(self) -> M:
+        queue = self._queue
+        if not queue.manual_acknowledge:
+            queue._in_hand.clear()
+        if queue._waiting:
+            self._streak += 1
+            if self._streak >= _DRAIN_CHECKPOINT:
+                self._streak = 0
+                await checkpoint()
+        else:
+            self._streak = 0
+            if not await queue.wait_for_message():
+                raise StopAsyncIteration
+        return queue.take()
+
+    async def batches(self, at_most: int = 256) -> AsyncIterator[Sequence[M]]:
+        """Everything that waits, as one sequence at a time: the fastest way to receive."""
+        queue = self._queue
+        while True:
+            if not queue.manual_acknowledge:
+                queue._in_hand.clear()
+            await checkpoint()
+            if not queue._waiting and not await queue.wait_for_message():
+                return
+            yield [queue.take() for _ in range(min(at_most, len(queue._waiting)))]
+
+    def acknowledge(self) -> None:
+        """Everything received so far is safe: it will not be delivered again after a crash."""
+        self._queue.acknowledge()
+
+    def statistics(self) -> ChannelStatistics:
+        return self._queue.statistics()
+
+
+class Link(Generic[M]):
+    """One connection from an outlet to a queue, with a codec where it crosses a border."""
+
+    __slots__ = ("codec", "queue")
+
+    def __init__(self, queue: Queue[M], codec: BorderCodec[M] | None = None) -> None:
+        self.queue = queue
+        self.codec = codec
+
+
+class Outlet(Generic[M], metaclass=NoPublicConstructor):
+    """Where an actor sends. It cannot know who receives, nor how many do."""
+
+    __slots__ = ("_links", "_name", "_only", "_type")
+
+    def __init__(self, name: str, message_type: type[M], links: Sequence[Link[M]]) -> None:
+        self._name = name
+        self._type = message_type
+        self._links = tuple(links)
+        plain = len(links) == 1 and links[0].codec is None
+        self._only = links[0].queue if plain else None
+
+    async def send(self, message: M) -> None:
+        """Send one message, waiting for room where the channel blocks.
+
+        All or nothing: if it is cancelled, no receiver gets the message. Raises ChannelMisuse
+        for another type of message and BorderRefused for one that its type does not describe.
+        """
+        await checkpoint_if_cancelled()
+        queue = self._only
+        if queue is not None and type(message) is self._type and queue.put(message):
+            await cancel_shielded_checkpoint()
+            return
+        crossing = self._cross(message)
+        while not self._put(crossing):
+            for link in self._links:
+                await link.queue.wait_for_room()
+        await cancel_shielded_checkpoint()
+
+    def send_nowait(self, message: M) -> None:
+        """Send at once or raise ``trio.WouldBlock``, in which case nothing was sent."""
+        queue = self._only
+        if queue is not None and type(message) is self._type:
+            if not queue.put(message):
+                raise trio.WouldBlock
+        elif not self._put(self._cross(message)):
+            raise trio.WouldBlock
+
+    def _cross(self, message: M) -> list[M]:
+        if type(message) is not self._type:
+            raise ChannelMisuse(
+                f"{self._name} carries {self._type.__name__} and was given a "
+                f"{type(message).__name__}. A subclass or look-alike is refused as well."
+            )
+        return [link.codec.cross(message) if link.codec else message for link in self._links]
+
+    def _put(self, crossing: list[M]) -> bool:
+        if any(link.queue.is_full for link in self._links):
+            return False
+        for link, message in zip(self._links, crossing, strict=True):
+            link.queue.put(message)
+        return True
+
+    def statistics(self) -> tuple[ChannelStatistics, ...]:
+        """One entry for each channel that the outlet feeds."""
+        return tuple(link.queue.statistics() for link in self._links)

@@ -1,0 +1,192 @@
+"""The command ``smartpole``. Packages add commands of their own by ``smartpole.commands``."""
+
+from __future__ import annotations
+
+__all__ = ["main"]
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import entry_points, version
+from pathlib import Path
+
+import msgspec
+import trio
+
+from runtime.blueprint import Blueprint, load_blueprint
+from runtime.check import check
+from runtime.config import Duration
+from runtime.control import ask_status
+from runtime.errors import ConfigurationError, SmartpoleError
+from runtime.graph import to_svg, to_text
+from runtime.log import configure_logging
+from runtime.pole import Pole
+from runtime.view import LiveView, print_status, print_summary
+
+OK, FAILED, UNUSABLE = 0, 1, 2
+"""Exit statuses: as wished; refused or failed; the configuration or command can't be read."""
+
+_COMMAND_ENTRY_POINTS = "smartpole.commands"
+_REFRESH = 0.5
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(
+        prog="smartpole",
+        description="The program on a street pole's computer: crowd information and security "
+        "recording from one camera, completely separated.",
+    )
+    parser.add_argument("--version", action="version", version=version("smartpole"))
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    own = _add_own_commands(subparsers)
+    if not given or given[0] not in own:
+        # Others' commands import much (video, models), so they are loaded only where needed.
+        for point in sorted(entry_points(group=_COMMAND_ENTRY_POINTS)):
+            point.load()(subparsers)
+    namespace = parser.parse_args(given)
+    try:
+        handler: Callable[[argparse.Namespace], int] = namespace.handler
+        return handler(namespace)
+    except ConfigurationError as error:
+        print(f"smartpole: {error}", file=sys.stderr)
+        return UNUSABLE
+    except SmartpoleError as error:
+        print(f"smartpole: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return FAILED
+
+
+def _add_own_commands(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> set[str]:
+    def add(name: str, handler: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        command = subparsers.add_parser(name, help=text, description=text)
+        command.add_argument("configuration", type=Path, help="a pole's TOML file")
+        command.set_defaults(handler=handler)
+        return command
+
+    add("check", _check, "judge a configuration without starting anything")
+    graph = add("graph", _graph, "show domains, actors, channels and grants as a picture")
+    graph.add_argument("--svg", type=Path, metavar="FILE", help="write an SVG picture instead")
+    run = add("run", _run, "run a pole until it is stopped (SIGTERM or Ctrl-C)")
+    run.add_argument("--view", action="store_true", help="show what happens, and a summary")
+    run.add_argument(
+        "--for",
+        dest="seconds",
+        type=_seconds,
+        metavar="TIME",
+        help="stop after this time, such as 60 or 5min; exit 0 only if every actor worked",
+    )
+    run.add_argument(
+        "--log-level", choices=("debug", "info", "warning", "error"), default=None
+    )
+    status = add("status", _status, "ask a running pole how it is")
+    status.add_argument("--json", action="store_true", help="print JSON for a machine")
+    return {"check", "graph", "run", "status"}
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text) if text.replace(".", "", 1).isdecimal() else Duration.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _load_sound(path: Path) -> Blueprint | None:
+    """A blueprint without findings, or None after printing them."""
+    blueprint = load_blueprint(path)
+    findings = check(blueprint)
+    for finding in findings:
+        print(f"✗ {finding}", file=sys.stderr)
+    if findings:
+        print(f"{path}: {len(findings)} finding(s); it may not run.", file=sys.stderr)
+        return None
+    return blueprint
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    blueprint = _load_sound(arguments.configuration)
+    if blueprint is None:
+        return FAILED
+    print(
+        f"✓ {arguments.configuration}: {len(blueprint.actors)} actors in "
+        f"{len({plan.domain for plan in blueprint.actors.values()})} domains, "
+        f"{len(blueprint.channels)} channels; nothing to object."
+    )
+    return OK
+
+
+def _graph(arguments: argparse.Namespace) -> int:
+    blueprint = load_blueprint(arguments.configuration)
+    if arguments.svg:
+        try:
+            arguments.svg.write_text(to_svg(blueprint), encoding="utf-8")
+        except OSError as error:
+            raise SmartpoleError(f"{arguments.svg} can't be written: {error.strerror}") from None
+        print(f"wrote {arguments.svg}")
+    else:
+        print(to_text(blueprint))
+    return OK
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    configure_logging(arguments.log_level or ("warning" if arguments.view else "info"))
+    blueprint = _load_sound(arguments.configuration)
+    if blueprint is None:
+        return FAILED
+    return trio.run(_run_pole, blueprint, arguments.view, arguments.seconds)
+
+
+async def _run_pole(blueprint: Blueprint, with_view: bool, seconds: float | None) -> int:
+    pole = Pole(blueprint)
+
+    async def stop_later(after: float) -> None:
+        await trio.sleep(after)
+        pole.stop()
+
+    async def show() -> None:
+        with LiveView() as view:
+            while True:
+                view.update(pole.status())
+                await trio.sleep(_REFRESH)
+
+    try:
+        async with trio.open_nursery() as nursery:
+            if seconds is not None:
+                nursery.start_soon(stop_later, seconds)
+            if with_view:
+                nursery.start_soon(show)
+            await pole.run()
+            nursery.cancel_scope.cancel()
+    except* SmartpoleError as errors:
+        raise _only(errors) from None
+    status = pole.status()
+    if with_view:
+        print_summary(status)
+    return OK if seconds is None or status.working else FAILED
+
+
+def _only(errors: BaseExceptionGroup[SmartpoleError]) -> SmartpoleError:
+    """The first deliberate error in a group: what the person at the terminal needs to read."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, SmartpoleError)
+    return error
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    state = load_blueprint(arguments.configuration).pole.state
+    status = trio.run(ask_status, state)
+    if arguments.json:
+        print(msgspec.json.format(msgspec.json.encode(status)).decode())
+    else:
+        print_status(status)
+    return OK
+
+
+if __name__ == "__main__":  # pragma: no cover
+    sys.exit(main())

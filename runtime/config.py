@@ -1,0 +1,186 @@
+"""Reading a configuration file: TOML in, typed settings out, each mistake with its line."""
+
+from __future__ import annotations
+
+__all__ = ["Document", "Duration", "convert", "read_document"]
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from runtime.errors import ConfigurationError, Problem
+
+T = TypeVar("T")
+
+_UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)$")
+_DURATION_HELP = 'a duration such as "500ms", "60s", "5min", "12h" or "14d"'
+
+
+class Duration(float):
+    """A length of time in seconds, written ``"500ms"``, ``"60s"``, ``"5min"``, ``"14d"``."""
+
+    @classmethod
+    def parse(cls, text: object) -> Duration:
+        match = _DURATION.match(text) if isinstance(text, str) else None
+        if match is None:
+            raise ValueError(f"Expected {_DURATION_HELP}")
+        return cls(float(match[1]) * _UNITS[match[2]])
+
+    def __str__(self) -> str:
+        for unit, seconds in reversed(_UNITS.items()):
+            if self >= seconds:
+                return f"{float(self) / seconds:g}{unit}"
+        return f"{float(self) * 1000:g}ms"
+
+
+class Document:
+    """A parsed configuration file that knows on which line each key stands.
+
+    ``folder`` is where relative paths in it start from. Problems are collected in ``problems``,
+    so that one reading reports them all.
+    """
+
+    def __init__(self, source: str, text: str, folder: Path) -> None:
+        self.source = source
+        self.folder = folder
+        self.problems: list[Problem] = []
+        try:
+            self.data: dict[str, Any] = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            place = re.search(r"at line (\d+), column (\d+)", str(error))
+            line = int(place[1]) if place else None
+            what = str(error).split(" (at ")[0]
+            raise ConfigurationError(
+                source, [Problem("syntax", f"this is not TOML: {what}", line=line)]
+            ) from None
+        self._lines = dict(_locate(text))
+
+    def line_of(self, *path: str | int) -> int | None:
+        """The line of a key, or of the nearest table around it."""
+        for length in range(len(path), 0, -1):
+            line = self._lines.get(tuple(map(str, path[:length])))
+            if line is not None:
+                return line
+        return None
+
+    def problem(self, path: tuple[str | int, ...], what: str, accepted: str = "") -> None:
+        """Note a mistake at that key."""
+        key = ".".join(f"[{part}]" if isinstance(part, int) else part for part in path)
+        self.problems.append(
+            Problem(key.replace(".[", "["), what, accepted, self.line_of(*path))
+        )
+
+    def raise_problems(self) -> None:
+        if self.problems:
+            raise ConfigurationError(
+                self.source, sorted(self.problems, key=lambda problem: problem.line or 0)
+            )
+
+
+def read_document(path: Path) -> Document:
+    """Read a configuration file. Raises ConfigurationError where it can't be read as TOML."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigurationError(
+            str(path), [Problem("file", "there is no such file", "the path of a TOML file")]
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            str(path), [Problem("file", f"it can't be read ({type(error).__name__})", "UTF-8 TOML")]
+        ) from None
+    return Document(str(path), text, path.resolve().parent)
+
+
+_HEADER = re.compile(r"^\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
+_KEY = re.compile(r"^\s*((?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*[A-Za-z0-9_-]+)*)\s*=")
+
+
+def _locate(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Where tables and keys stand; tomllib doesn't tell. Inline tables share their key's line."""
+    table: tuple[str, ...] = ()
+    array_sizes: dict[tuple[str, ...], int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := _HEADER.match(line):
+            table = _split(header[2])
+            if header[1] == "[[":
+                index = array_sizes.get(table, 0)
+                array_sizes[table] = index + 1
+                table = (*table, str(index))
+            yield table, number
+        elif key := _KEY.match(line):
+            yield (*table, *_split(key[1])), number
+
+
+def _split(dotted: str) -> tuple[str, ...]:
+    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
+
+
+_PATH_IN_ERROR = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]*)`")
+_MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
+
+
+def convert(
+    document: Document, value: object, path: tuple[str | int, ...], kind: type[T]
+) -> T | None:
+    """Convert a part of the document into a typed struct.
+
+    Unknown keys are all reported, with the keys that are accepted; any other mistake is reported
+    with its line. Returns None where there was a mistake.
+    """
+    before = len(document.problems)
+    if isinstance(value, Mapping):
+        accepted = {
+            field.encode_name: field
+            for field in msgspec.structs.fields(kind)  # type: ignore[arg-type]
+        }
+        listing = "one of " + ", ".join(sorted(accepted)) if accepted else "nothing"
+        for key in value:
+            if key not in accepted:
+                document.problem((*path, key), "this key is not known here", listing)
+        value = {key: item for key, item in value.items() if key in accepted}
+        for name, field in accepted.items():
+            if field.required and name not in value:
+                document.problem((*path, name), "this key is missing", _accepts(field.type))
+    if len(document.problems) > before:
+        return None
+
+    def from_text(wanted: type, given: Any) -> Any:
+        if wanted is Duration:
+            return Duration.parse(given)
+        if issubclass(wanted, Path):
+            if not isinstance(given, str) or not given:
+                raise ValueError("Expected a path")
+            return (document.folder / Path(given).expanduser()).resolve()
+        raise NotImplementedError(wanted)  # pragma: no cover - a mistake in a settings class
+
+    try:
+        return msgspec.convert(value, kind, dec_hook=from_text)
+    except msgspec.ValidationError as error:
+        match = _PATH_IN_ERROR.match(str(error))
+        what, where = (match["what"], match["path"] or "$") if match else (str(error), "$")
+        inner = tuple(part for part in re.split(r"[.\[\]]+", where.removeprefix("$")) if part)
+        if unknown := _UNKNOWN.match(what):
+            document.problem((*path, *inner, unknown["name"]), "this key is not known here")
+        elif missing := _MISSING.match(what):
+            document.problem((*path, *inner, missing["name"]), "this key is missing")
+        else:
+            document.problem((*path, *inner), _plain(what))
+        return None
+
+
+def _plain(what: str) -> str:
+    return (what[:1].lower() + what[1:]).replace("`", "")
+
+
+def _accepts(kind: object) -> str:
+    if kind is Duration:
+        return _DURATION_HELP
+    name = getattr(kind, "__name__", None) or str(kind)
+    return {"str": "a text", "int": "a whole number", "Path": "a path"}.get(name, name)

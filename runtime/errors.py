@@ -1,0 +1,97 @@
+"""Every error that the runtime raises on purpose, one meaning each.
+
+A message names who asked, what was refused and why, and what would be accepted. None of them ever
+holds personal data, so these messages, unlike those of foreign exceptions, may be logged.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BorderRefused",
+    "CapabilityForged",
+    "ChannelMisuse",
+    "ConfigurationError",
+    "DeclarationError",
+    "PoleUnreachable",
+    "Problem",
+    "RestartBudgetExceeded",
+    "SmartpoleError",
+    "SpecificationError",
+    "StartTimeout",
+    "Unrecoverable",
+]
+
+from dataclasses import dataclass
+
+
+class SmartpoleError(Exception):
+    """Base of all deliberate errors. Its message is written for people and safe to log."""
+
+
+class DeclarationError(SmartpoleError):
+    """A message type, capability or actor is declared in a way that the rules do not allow."""
+
+
+class CapabilityForged(SmartpoleError):
+    """Somebody tried to make a handle (capability, port, authority) instead of being granted it."""
+
+
+class ChannelMisuse(SmartpoleError):
+    """A channel was used against its contract: wrong message type, or two receivers at once."""
+
+
+class BorderRefused(SmartpoleError):
+    """A message did not survive the codec of the border between two domains."""
+
+
+class SpecificationError(SmartpoleError):
+    """A supervisor or child specification contradicts itself."""
+
+
+class StartTimeout(SmartpoleError):
+    """A child did not report that it had started within its start timeout."""
+
+
+class RestartBudgetExceeded(SmartpoleError):
+    """A child crashed more often than its restart intensity allows, and its spec escalates."""
+
+
+class Unrecoverable(SmartpoleError):
+    """An actor met something that a restart cannot mend (a missing model, an unusable key).
+
+    Raise it from ``start`` or ``run``: the supervisor does not try again, leaves the actor down,
+    keeps the rest of the pole going, and shows the message in ``smartpole status``.
+    """
+
+
+class PoleUnreachable(SmartpoleError):
+    """No running pole answered on the control socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a configuration file.
+
+    ``line`` counts from 1 and is None where the mistake is an absence. ``accepted`` says what
+    would have been right.
+    """
+
+    key: str
+    what: str
+    accepted: str = ""
+    line: int | None = None
+
+    def __str__(self) -> str:
+        where = f"line {self.line}, " if self.line is not None else ""
+        hint = f"\n    accepted: {self.accepted}" if self.accepted else ""
+        return f"{where}{self.key}: {self.what}{hint}"
+
+
+class ConfigurationError(SmartpoleError):
+    """A configuration that cannot be read. Carries every problem found, not only the first."""
+
+    def __init__(self, source: str, problems: list[Problem]) -> None:
+        self.source = source
+        self.problems = problems
+        listing = "\n".join(f"  {problem}" for problem in problems)
+        super().__init__(f"{source} cannot be used:\n{listing}")

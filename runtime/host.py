@@ -1,0 +1,129 @@
+"""Hosting actors: one cell per actor, which assembles an incarnation and sees it through."""
+
+from __future__ import annotations
+
+__all__ = ["ActorCell"]
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+import trio
+
+from runtime.actor import Actor, Reading
+from runtime.blueprint import ActorPlan
+from runtime.capability import Authority, Capability
+from runtime.channel import Inlet, Link, Outlet, Queue
+
+_STORAGE = "storage"
+
+
+class ActorCell:
+    """Everything of one actor that outlives its incarnations: queues, readings, connections.
+
+    ``state`` is the folder below which storage folders lie, ``facts`` what capabilities of the
+    kind ``Facts`` may tell.
+    """
+
+    def __init__(self, plan: ActorPlan, *, state: Path, facts: Mapping[str, object]) -> None:
+        self.plan = plan
+        self._state = state
+        self._facts = facts
+        self.queues: dict[str, Queue[Any]] = {
+            name: Queue(
+                f"{plan.name}.{name}",
+                declared.message,
+                capacity=declared.capacity,
+                overflow=declared.overflow,
+                manual_acknowledge=declared.manual_acknowledge,
+            )
+            for name, declared in plan.inlets.items()
+        }
+        self.links: dict[str, list[Link[Any]]] = {
+            name: [] for name in plan.actor_type.declaration.outlets
+        }
+        self.readings = {name: Reading() for name in plan.actor_type.declaration.readings}
+
+    def build(self, incarnation: int) -> _Incarnation:
+        """A new incarnation. It takes over what the last one had in hand."""
+        return _Incarnation(self, incarnation)
+
+    def idle(self) -> tuple[str, ...]:
+        """Vital readings that are still zero."""
+        vital = self.plan.actor_type.declaration.readings
+        return tuple(
+            name for name, reading in self.readings.items() if vital[name] and not reading.value
+        )
+
+    def mint(self, capability: type[Capability]) -> Capability:
+        """Make the handle that the blueprint grants. Blocks while the capability opens."""
+        kind = capability.kind
+        folder = self._state / kind.scope if kind.kind == _STORAGE else None
+        authority = Authority._mint(
+            actor=self.plan.name,
+            folder=folder,
+            settings=self.plan.settings,
+            facts=self._facts if kind.kind == "facts" else {},
+        )
+        return capability._mint(authority)
+
+
+class _Incarnation:
+    """One life of an actor, as the supervisor sees it (``runtime.specification.Child``)."""
+
+    def __init__(self, cell: ActorCell, number: int) -> None:
+        self._cell = cell
+        self._number = number
+
+    async def serve(self, started: Callable[[], None]) -> None:
+        cell, plan = self._cell, self._cell.plan
+        for queue in cell.queues.values():
+            queue.reopen()
+        held: dict[str, Capability] = {}
+        try:
+            for name, capability in plan.needs.items():
+                held[name] = await trio.to_thread.run_sync(cell.mint, capability)
+            actor = self._assemble(held)
+            try:
+                await actor.start()
+                started()
+                await actor.run()
+                for queue in cell.queues.values():
+                    if not queue.manual_acknowledge:
+                        queue.acknowledge()
+            finally:
+                with trio.CancelScope(
+                    shield=True, deadline=trio.current_time() + plan.supervision.stop_timeout
+                ):
+                    await actor.stop()
+        finally:
+            for capability in held.values():
+                capability.close()
+
+    def finish(self) -> bool:
+        """An actor that has inlets ends by itself once it has received everything."""
+        for queue in self._cell.queues.values():
+            queue.finish()
+        return bool(self._cell.queues)
+
+    def _assemble(self, held: Mapping[str, Capability]) -> Actor:
+        cell, plan = self._cell, self._cell.plan
+        declaration = plan.actor_type.declaration
+        bindings: dict[str, object] = {
+            "place": plan.place,
+            "settings": plan.settings,
+            "log": structlog.get_logger(plan.name).bind(
+                actor=plan.name, domain=plan.domain.value, incarnation=self._number
+            ),
+            **{name: Inlet._mint(queue) for name, queue in cell.queues.items()},
+            **{
+                name: Outlet._mint(
+                    f"{plan.name}.{name}", declaration.outlets[name].message, links
+                )
+                for name, links in cell.links.items()
+            },
+            **cell.readings,
+            **held,
+        }
+        return plan.actor_type(bindings)

@@ -1,0 +1,68 @@
+"""What a running pole says of itself: to ``smartpole status``, to the live view, to the summary."""
+
+from __future__ import annotations
+
+__all__ = ["ActorStatus", "FolderStatus", "PoleStatus"]
+
+import msgspec
+
+from runtime.channel import ChannelStatistics
+from runtime.supervisor import CrashRecord
+
+
+class ActorStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One actor: its place in the house, its life, its queues and its readings."""
+
+    name: str
+    type_name: str
+    domain: str
+    headline: str
+    """What is configured, in a few words."""
+    state: str
+    incarnation: int
+    restarts: int
+    crashes: int
+    last_crash: CrashRecord | None
+    inlets: tuple[ChannelStatistics, ...]
+    readings: dict[str, int]
+    """Bounded numbers by name, such as ``segments_written``."""
+    idle: tuple[str, ...]
+    """Vital readings that are still zero: work that the actor has not done yet."""
+
+
+class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What lies in one storage folder, and who may do what there."""
+
+    scope: str
+    holders: tuple[str, ...]
+    """Actor, capability and rights, one text each."""
+    files: int
+    size: int
+    """Bytes."""
+
+
+class PoleStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole pole at one moment."""
+
+    name: str
+    process: int
+    unix_time: float
+    uptime: float
+    """Seconds."""
+    isolation: str
+    """How domains are kept apart in this run, in plain words."""
+    blueprint: str
+    """SHA-256 of the configuration."""
+    actors: tuple[ActorStatus, ...]
+    folders: tuple[FolderStatus, ...]
+    without_storage: tuple[str, ...]
+    """Actors that hold no storage capability at all."""
+
+    @property
+    def working(self) -> bool:
+        """Whether every actor runs (or was stopped with the pole), never crashed, and has done
+        what it is there for."""
+        return all(
+            actor.state in ("running", "stopped") and not actor.crashes and not actor.idle
+            for actor in self.actors
+        )

@@ -1,0 +1,1 @@
+"""The capture domain: talks to cameras, only demultiplexes."""

@@ -1,0 +1,162 @@
+"""The link to one camera: opened, read packet by packet, never decoded."""
+
+from __future__ import annotations
+
+__all__ = ["CameraLink", "CameraOutage", "CameraStream"]
+
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Protocol
+
+import av
+import av.error
+import av.logging
+
+from actors.camera.messages import EncodedPacket, StreamHeader
+from runtime import Authority, Capability, Network, SmartpoleError, SourceAddress
+
+# FFmpeg would write addresses, with their passwords, to standard error.
+av.logging.set_level(None)
+
+_CORRUPT_IN_A_ROW = 50
+_FORMATS = {"v4l2": "v4l2"}
+
+
+class CameraOutage(SmartpoleError):
+    """The camera cannot be reached, or its stream ended or broke."""
+
+
+class _LinkSettings(Protocol):
+    @property
+    def source(self) -> SourceAddress: ...
+    @property
+    def timeout(self) -> float: ...
+
+
+class CameraLink(Capability, kind=Network("cameras"), rights="connect to the configured camera"):
+    """Reaches the one camera that its actor's settings name, and no other."""
+
+    def __init__(self, authority: Authority) -> None:
+        settings: _LinkSettings = authority.settings  # type: ignore[assignment]
+        self._source = settings.source
+        self._timeout = float(settings.timeout)
+
+    def open(self) -> CameraStream:
+        """Connect. Blocks for as long as the timeout; raises CameraOutage."""
+        source = self._source
+        options = {"rtsp_transport": "tcp"} if source.scheme.startswith("rtsp") else {}
+        address = source if "://" in source else source.rest
+        try:
+            container = av.open(
+                str(address),
+                format=_FORMATS.get(source.scheme),
+                options=options,
+                timeout=(self._timeout, self._timeout),
+            )
+        except (av.error.FFmpegError, OSError) as error:
+            # The message of FFmpeg's error quotes the address and is left out.
+            raise CameraOutage(
+                f"the camera ({source.public}) can't be opened: {_reason(error)}"
+            ) from None
+        if not container.streams.video:
+            container.close()
+            raise CameraOutage(f"the camera ({source.public}) sends no video")
+        return CameraStream(container, source)
+
+
+class CameraStream:
+    """One connection, from opening to its end."""
+
+    def __init__(self, container: av.container.InputContainer, source: SourceAddress) -> None:
+        self._container = container
+        self._source = source
+        self._video = container.streams.video[0]
+        self._packets: Iterator[av.Packet[av.VideoStream]] = container.demux(self._video)
+        self._is_first = True
+        self.corrupt = 0
+        """Packets that could not be read and were passed over."""
+
+    @property
+    def seconds_per_tick(self) -> Fraction:
+        """The unit of the packets' times."""
+        return self._video.time_base or Fraction(1, 90_000)
+
+    def read(self, session: int, sequence: int, at_most: int) -> list[EncodedPacket]:
+        """The next packets, numbered from ``sequence``; an empty list at the end of the stream.
+
+        Blocks until there is one. Raises CameraOutage where the stream breaks.
+        """
+        packets: list[EncodedPacket] = []
+        corrupt_in_a_row = 0
+        while len(packets) < at_most:
+            try:
+                packet = next(self._packets)
+            except StopIteration:
+                break
+            except av.error.InvalidDataError:
+                self.corrupt += 1
+                corrupt_in_a_row += 1
+                if corrupt_in_a_row >= _CORRUPT_IN_A_ROW:
+                    raise CameraOutage(
+                        f"the camera ({self._source.public}) sends nothing that can be read"
+                    ) from None
+                continue
+            except (av.error.FFmpegError, OSError) as error:
+                raise CameraOutage(
+                    f"the camera ({self._source.public}) broke off: {_reason(error)}"
+                ) from None
+            if packet.size == 0:  # how PyAV marks the end before it ends
+                continue
+            if packet.is_corrupt:
+                self.corrupt += 1
+            packets.append(self._translate(packet, session, sequence + len(packets)))
+        return packets
+
+    def close(self) -> None:
+        self._container.close()
+
+    def _translate(self, packet: av.Packet[av.VideoStream], session: int, sequence: int) -> EncodedPacket:
+        is_key = bool(packet.is_keyframe)
+        header = self._header() if is_key or self._is_first else None
+        self._is_first = False
+        return EncodedPacket(
+            session=session,
+            sequence=sequence,
+            key=is_key,
+            pts=packet.pts,
+            dts=packet.dts,
+            duration=packet.duration or 0,
+            captured_at=time.time_ns() // 1000,
+            header=header,
+            data=bytes(packet),
+        )
+
+    def _header(self) -> StreamHeader:
+        codec = self._video.codec_context
+        rate = self._video.average_rate or Fraction(0, 1)
+        return StreamHeader(
+            codec=codec.name,
+            width=codec.width,
+            height=codec.height,
+            extradata=bytes(codec.extradata or b""),
+            time_base_numerator=self.seconds_per_tick.numerator,
+            time_base_denominator=self.seconds_per_tick.denominator,
+            frame_rate_numerator=rate.numerator,
+            frame_rate_denominator=rate.denominator,
+        )
+
+
+def _reason(error: Exception) -> str:
+    """Why, in words that hold no address."""
+    known: tuple[tuple[type[Exception], str], ...] = (
+        (FileNotFoundError, "no such file or stream"),
+        (PermissionError, "it refuses these credentials, or this user may not open it"),
+        (av.error.HTTPUnauthorizedError, "it refuses these credentials"),
+        (ConnectionRefusedError, "nothing listens there"),
+        (av.error.ExitError, "it did not answer in time"),
+        (TimeoutError, "it did not answer in time"),
+        (av.error.EOFError, "its stream ended"),
+        (av.error.InvalidDataError, "what it sends is no video"),
+    )
+    return next((text for kind, text in known if isinstance(error, kind)), type(error).__name__)

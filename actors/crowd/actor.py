@@ -1,0 +1,121 @@
+"""The crowd actor: pictures in, counts out, nothing kept."""
+
+from __future__ import annotations
+
+__all__ = ["CrowdCounter", "CrowdSettings"]
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from actors.camera.messages import EncodedPacket
+from actors.crowd.counting import InferenceModels, PeopleCounter
+from actors.crowd.decoder import PictureDecoder
+from actors.crowd.messages import PictureCount
+from runtime import (
+    DROP_OLDEST,
+    Actor,
+    Domain,
+    Duration,
+    Inlet,
+    Needs,
+    Outlet,
+    Reading,
+    Settings,
+    inlet,
+    reading,
+)
+
+_BATCH = 16
+
+
+class CrowdSettings(Settings, frozen=True, kw_only=True):
+    """How often to look, how closely, and on what hardware."""
+
+    models: Path
+    """The folder that ``smartpole models fetch`` filled."""
+    interval: Duration = Duration(1)
+    """Between two pictures that are looked at; "0s" looks at every one."""
+    late: Duration = Duration(2)
+    """A picture that is older than this when its turn comes is dropped (guideline 6.2(1))."""
+    width: int = 768
+    """Pixels: wider pictures are scaled down to this before they are looked at."""
+    providers: tuple[Literal["cpu", "cuda", "tensorrt"], ...] = ("cpu",)
+    """What computes, in this order; "cpu" written last is the fallback."""
+    threads: int = 1
+    """For each of decoding and inference."""
+
+    published: ClassVar[tuple[str, ...]] = ("interval",)
+
+    def __post_init__(self) -> None:
+        if not 128 <= self.width <= 4096:
+            raise ValueError("Expected a width from 128 to 4096")
+        if not 1 <= self.threads <= 64:
+            raise ValueError("Expected threads from 1 to 64")
+        if not self.providers:
+            raise ValueError("Expected at least one provider")
+        if self.late <= 0:
+            raise ValueError("Expected a time above 0s for late")
+
+    def headline(self) -> str:
+        return f"a picture each {self.interval} on {', '.join(self.providers)}"
+
+
+class CrowdCounter(Actor, domain=Domain.CROWD):
+    """Decodes the camera's packets, looks at one picture an interval, and sends how many people it
+    shows. The picture is overwritten as soon as it has been looked at; nothing links one picture to
+    the next (guideline 6.1(4), 6.2(3))."""
+
+    packets: Inlet[EncodedPacket] = inlet(capacity=256, overflow=DROP_OLDEST, senders="one")
+    counts: Outlet[PictureCount]
+    models: Needs[InferenceModels]
+    settings: CrowdSettings
+    pictures_counted: Reading = reading(vital=True)
+    pictures_late: Reading
+    packets_skipped: Reading
+    milliseconds_each: Reading
+
+    async def start(self) -> None:
+        self._decoder = PictureDecoder(
+            interval=self.settings.interval,
+            width=self.settings.width,
+            threads=self.settings.threads,
+        )
+        self._counter = await self.blocking(self._load)
+
+    async def run(self) -> None:
+        async for batch in self.packets.batches(_BATCH):
+            for count in await self.blocking(self._look, batch):
+                await self.counts.send(count)
+
+    def _load(self) -> PeopleCounter:
+        return PeopleCounter(
+            self.models, providers=self.settings.providers, threads=self.settings.threads
+        )
+
+    def _look(self, packets: Sequence[EncodedPacket]) -> list[PictureCount]:
+        """Decode packets and count who is seen; runs in a worker thread."""
+        counts = []
+        for packet in packets:
+            for picture in self._decoder.feed(packet):
+                try:
+                    if time.time() - picture.captured_at / 1e6 > self.settings.late:
+                        self.pictures_late.add()
+                        continue
+                    began = time.perf_counter()
+                    cells = self._counter.count(picture.rgb)
+                    self.milliseconds_each.set(round((time.perf_counter() - began) * 1000))
+                finally:
+                    picture.erase()
+                self.pictures_counted.add()
+                counts.append(
+                    PictureCount(
+                        place=self.place,
+                        taken_at=picture.captured_at // 1_000_000,
+                        people=sum(cell.people for cell in cells),
+                        cells=cells,
+                    )
+                )
+        self.packets_skipped.set(self._decoder.skipped)
+        return counts

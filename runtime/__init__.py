@@ -17,7 +17,7 @@ from runtime.capability import (
 )
 from runtime.channel import BLOCK, DROP_OLDEST, LATEST, ChannelStatistics, Inlet, Outlet
 from runtime.check import Finding, check
-from runtime.config import Duration
+from runtime.config import Duration, SourceAddress
 from runtime.domain import TABLE, Domain, DomainRule
 from runtime.errors import SmartpoleError, Unrecoverable
 from runtime.message import Count, Message, PlaceName, Sensitivity, UnixSeconds
@@ -52,6 +52,7 @@ __all__ = [
     "Sensitivity",
     "Settings",
     "SmartpoleError",
+    "SourceAddress",
     "Storage",
     "UnixSeconds",
     "Unrecoverable",

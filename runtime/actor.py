@@ -35,7 +35,7 @@ __all__ = [
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, TypeVar
 
 import msgspec
@@ -102,6 +102,8 @@ class InletDeclaration:
     capacity: int = 64
     overflow: Overflow = BLOCK
     manual_acknowledge: bool = False
+    one_sender: bool = False
+    """The messages make sense only as one sender's sequence, such as a camera's packets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +139,14 @@ def inlet(
     capacity: int = 64,
     overflow: Overflow = BLOCK,
     acknowledge: Literal["next", "manual"] = "next",
+    senders: Literal["any", "one"] = "any",
 ) -> Any:
     """Says how an inlet's queue behaves: ``packets: Inlet[Packet] = inlet(capacity=256)``."""
     return InletDeclaration(
-        capacity=capacity, overflow=overflow, manual_acknowledge=acknowledge == "manual"
+        capacity=capacity,
+        overflow=overflow,
+        manual_acknowledge=acknowledge == "manual",
+        one_sender=senders == "one",
     )
 
 
@@ -206,17 +212,19 @@ def _read_declaration(cls: type[Actor], domain: Domain) -> ActorDeclaration:
     needs: dict[str, NeedDeclaration] = {}
     readings: dict[str, bool] = {}
     settings: type[Settings] = NoSettings
-    for name, hint in typing.get_type_hints(cls, include_extras=True).items():
+    try:
+        hints = typing.get_type_hints(cls, include_extras=True)
+    except NameError as error:
+        raise DeclarationError(
+            f"actor {cls.__name__}: an annotation names {error.name!r}, which its module does not "
+            "define. Define message types and capabilities at the module's top, before the actor."
+        ) from None
+    for name, hint in hints.items():
         origin, arguments = typing.get_origin(hint), typing.get_args(hint)
         default = inspect.getattr_static(cls, name, None)
         if origin is Inlet:
             given = default if isinstance(default, InletDeclaration) else InletDeclaration()
-            inlets[name] = InletDeclaration(
-                _message_type(cls, name, arguments[0]),
-                given.capacity,
-                given.overflow,
-                given.manual_acknowledge,
-            )
+            inlets[name] = replace(given, message=_message_type(cls, name, arguments[0]))
         elif origin is Outlet:
             outlets[name] = OutletDeclaration(_message_type(cls, name, arguments[0]))
         elif NEED in getattr(hint, "__metadata__", ()):
@@ -274,5 +282,3 @@ def _require_allowed(name: str, declaration: ActorDeclaration) -> None:
 
 def _listing(items: typing.Iterable[object]) -> str:
     return ", ".join(sorted(str(item) for item in items)) or "nothing"
-
-

@@ -19,7 +19,7 @@ __all__ = [
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -138,9 +138,7 @@ class ActorPlan:
 
     @property
     def needs(self) -> Mapping[str, type[Capability]]:
-        return {
-            name: need.capability for name, need in self.actor_type.declaration.needs.items()
-        }
+        return {name: need.capability for name, need in self.actor_type.declaration.needs.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +209,7 @@ def discover_actor_types() -> dict[str, type[Actor]]:
     return {point.name: point.load() for point in entry_points(group=_ACTOR_ENTRY_POINTS)}
 
 
-def load_blueprint(
-    path: Path, actor_types: Mapping[str, type[Actor]] | None = None
-) -> Blueprint:
+def load_blueprint(path: Path, actor_types: Mapping[str, type[Actor]] | None = None) -> Blueprint:
     """Read a configuration file into a blueprint.
 
     Raises ConfigurationError with every mistake found, each with its line and what is accepted.
@@ -231,14 +227,14 @@ def load_blueprint(
         if (text := convert(document, value, ("places", name), Bilingual)) is not None
     }
     actors = {
-        name: plan
+        name: actor
         for name, value in file.actors.items()
-        if (plan := _read_actor(document, name, value, types, places)) is not None
+        if (actor := _read_actor(document, name, value, types, places)) is not None
     }
     channels = [
-        plan
+        channel
         for index, value in enumerate(file.channels)
-        if (plan := _read_channel(document, index, value, actors, set(file.actors))) is not None
+        if (channel := _read_channel(document, index, value, actors, set(file.actors))) is not None
     ]
     strategies = _read_domains(document, file.domains)
     document.raise_problems()
@@ -305,11 +301,10 @@ def _read_actor(
         if override.capacity is not None and override.capacity < 1:
             document.problem((*at, "inlets", port, "capacity"), "it must be at least 1")
             continue
-        inlets[port] = InletDeclaration(
-            inlets[port].message,
-            override.capacity or inlets[port].capacity,
-            override.overflow or inlets[port].overflow,
-            inlets[port].manual_acknowledge,
+        inlets[port] = replace(
+            inlets[port],
+            capacity=override.capacity or inlets[port].capacity,
+            overflow=override.overflow or inlets[port].overflow,
         )
     if settings is None or supervision is None:
         return None

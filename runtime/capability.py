@@ -45,27 +45,27 @@ class CapabilityKind:
         return f"{self.kind}:{self.scope}"
 
 
-def Storage(scope: str) -> CapabilityKind:  # noqa: N802 - reads as a word of the table
+def Storage(scope: str) -> CapabilityKind:
     """A folder of that name below the pole's state folder."""
     return CapabilityKind("storage", scope)
 
 
-def Network(scope: str) -> CapabilityKind:  # noqa: N802
+def Network(scope: str) -> CapabilityKind:
     """Peers or a port on the network."""
     return CapabilityKind("network", scope)
 
 
-def Sensing(scope: str) -> CapabilityKind:  # noqa: N802
+def Sensing(scope: str) -> CapabilityKind:
     """A receiver that listens to what devices send by themselves."""
     return CapabilityKind("sensing", scope)
 
 
-def Models(scope: str) -> CapabilityKind:  # noqa: N802
+def Models(scope: str) -> CapabilityKind:
     """The bytes of verified models, read before the actor runs."""
     return CapabilityKind("models", scope)
 
 
-def Facts(scope: str) -> CapabilityKind:  # noqa: N802
+def Facts(scope: str) -> CapabilityKind:
     """What the pole knows of itself."""
     return CapabilityKind("facts", scope)
 

@@ -178,10 +178,30 @@ class Queue(Generic[M]):
             self._high_water = depth
         message = waiting.popleft()
         self._in_hand.append(message)
+        if self._senders:
+            self._wake_senders()
+        return message
+
+    def take_batch(self, at_most: int) -> list[M]:
+        """The oldest waiting messages, now in hand: in one go, which is cheaper than one by one."""
+        waiting = self._waiting
+        depth = len(waiting)
+        if depth > self._high_water:
+            self._high_water = depth
+        if depth <= at_most:
+            batch = list(waiting)
+            waiting.clear()
+        else:
+            batch = [waiting.popleft() for _ in range(at_most)]
+        self._in_hand.extend(batch)
+        if self._senders:
+            self._wake_senders()
+        return batch
+
+    def _wake_senders(self) -> None:
         while self._senders:
             # All of them: one that is woken here may still have to wait for another queue.
             reschedule(self._senders.popleft())
-        return message
 
     async def wait_for_message(self) -> bool:
         """Wait until a message waits (True), or the queue is finished and empty (False)."""
@@ -296,7 +316,7 @@ class Inlet(Generic[M], metaclass=NoPublicConstructor):
             await checkpoint()
             if not queue._waiting and not await queue.wait_for_message():
                 return
-            yield [queue.take() for _ in range(min(at_most, len(queue._waiting)))]
+            yield queue.take_batch(at_most)
 
     def acknowledge(self) -> None:
         """Everything received so far is safe: it will not be delivered again after a crash."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Finding", "check"]
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -82,11 +83,20 @@ def _check_identity(blueprint: Blueprint) -> Iterator[Finding]:
 
 
 def _check_connections(blueprint: Blueprint) -> Iterator[Finding]:
-    fed = {(channel.receiver, channel.inlet) for channel in blueprint.channels}
+    fed = Counter((channel.receiver, channel.inlet) for channel in blueprint.channels)
     used = {(channel.sender, channel.outlet) for channel in blueprint.channels}
     for plan in blueprint.actors.values():
-        for port in plan.inlets:
-            if (plan.name, port) not in fed:
+        for port, declared in plan.inlets.items():
+            if declared.one_sender and fed[plan.name, port] > 1:
+                yield Finding(
+                    f"{plan.name}.{port}",
+                    f"{fed[plan.name, port]} channels lead to this inlet",
+                    "its messages make sense only as the sequence of one sender",
+                    "",
+                    f"give each sender an actor of type {plan.type_name!r} of its own",
+                    plan.line,
+                )
+            if not fed[plan.name, port]:
                 yield Finding(
                     f"{plan.name}.{port}",
                     "nothing is connected to this inlet",

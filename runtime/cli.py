@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 import trio
+from rich.console import Console
 
 from runtime.blueprint import Blueprint, load_blueprint
 from runtime.check import check
@@ -21,7 +22,7 @@ from runtime.errors import ConfigurationError, SmartpoleError
 from runtime.graph import to_svg, to_text
 from runtime.log import configure_logging
 from runtime.pole import Pole
-from runtime.view import LiveView, print_status, print_summary
+from runtime.view import LiveView, render_status, render_summary
 
 OK, FAILED, UNUSABLE = 0, 1, 2
 """Exit statuses: as wished; refused or failed; the configuration or command can't be read."""
@@ -62,7 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _add_own_commands(
     subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
 ) -> set[str]:
-    def add(name: str, handler: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+    def add(
+        name: str, handler: Callable[[argparse.Namespace], int], text: str
+    ) -> argparse.ArgumentParser:
         command = subparsers.add_parser(name, help=text, description=text)
         command.add_argument("configuration", type=Path, help="a pole's TOML file")
         command.set_defaults(handler=handler)
@@ -80,9 +83,7 @@ def _add_own_commands(
         metavar="TIME",
         help="stop after this time, such as 60 or 5min; exit 0 only if every actor worked",
     )
-    run.add_argument(
-        "--log-level", choices=("debug", "info", "warning", "error"), default=None
-    )
+    run.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default=None)
     status = add("status", _status, "ask a running pole how it is")
     status.add_argument("--json", action="store_true", help="print JSON for a machine")
     return {"check", "graph", "run", "status"}
@@ -165,7 +166,7 @@ async def _run_pole(blueprint: Blueprint, with_view: bool, seconds: float | None
         raise _only(errors) from None
     status = pole.status()
     if with_view:
-        print_summary(status)
+        Console().print(render_summary(status))
     return OK if seconds is None or status.working else FAILED
 
 
@@ -184,7 +185,7 @@ def _status(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(msgspec.json.format(msgspec.json.encode(status)).decode())
     else:
-        print_status(status)
+        Console().print(render_status(status))
     return OK
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["Document", "Duration", "convert", "read_document"]
+__all__ = ["Document", "Duration", "FromText", "SourceAddress", "convert", "read_document"]
 
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -21,8 +22,21 @@ _DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)$")
 _DURATION_HELP = 'a duration such as "500ms", "60s", "5min", "12h" or "14d"'
 
 
+@runtime_checkable
+class FromText(Protocol):
+    """A type of setting that is written as a text. Settings classes may bring their own."""
+
+    @classmethod
+    def from_text(cls, text: str, folder: Path) -> Any:
+        """Read it, or raise ValueError saying what is expected; paths start from ``folder``."""
+
+
 class Duration(float):
     """A length of time in seconds, written ``"500ms"``, ``"60s"``, ``"5min"``, ``"14d"``."""
+
+    @classmethod
+    def from_text(cls, text: str, folder: Path) -> Duration:
+        return cls.parse(text)
 
     @classmethod
     def parse(cls, text: object) -> Duration:
@@ -36,6 +50,44 @@ class Duration(float):
             if self >= seconds:
                 return f"{float(self) / seconds:g}{unit}"
         return f"{float(self) * 1000:g}ms"
+
+
+class SourceAddress(str):
+    """Where something comes from, as ``scheme:rest``: ``file:clip.mp4``, ``rtsp://camera/1``.
+
+    The path of a ``file:`` address is made absolute, starting from the configuration's folder.
+    Its text may hold credentials: show ``public`` instead.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def from_text(cls, text: str, folder: Path) -> SourceAddress:
+        scheme, colon, rest = text.partition(":")
+        if not colon or not rest or not scheme.isascii() or not scheme.isalnum():
+            raise ValueError('Expected an address such as "file:clip.mp4" or "rtsp://host/path"')
+        if scheme == "file":
+            rest = str((folder / Path(rest).expanduser()).resolve())
+        return cls(f"{scheme.lower()}:{rest}")
+
+    @property
+    def scheme(self) -> str:
+        return self.partition(":")[0]
+
+    @property
+    def rest(self) -> str:
+        return self.partition(":")[2]
+
+    @property
+    def public(self) -> str:
+        """Without credentials, query or folders: fit for logs and status."""
+        if self.scheme == "file":
+            return f"file {Path(self.rest).name}"
+        parts = urlsplit(self)
+        if not parts.hostname:
+            return f"{self.scheme} {self.rest}"
+        port = f":{parts.port}" if parts.port else ""
+        return f"{self.scheme} {parts.hostname}{port}"
 
 
 class Document:
@@ -71,9 +123,7 @@ class Document:
     def problem(self, path: tuple[str | int, ...], what: str, accepted: str = "") -> None:
         """Note a mistake at that key."""
         key = ".".join(f"[{part}]" if isinstance(part, int) else part for part in path)
-        self.problems.append(
-            Problem(key.replace(".[", "["), what, accepted, self.line_of(*path))
-        )
+        self.problems.append(Problem(key.replace(".[", "["), what, accepted, self.line_of(*path)))
 
     def raise_problems(self) -> None:
         if self.problems:
@@ -152,8 +202,10 @@ def convert(
         return None
 
     def from_text(wanted: type, given: Any) -> Any:
-        if wanted is Duration:
-            return Duration.parse(given)
+        if issubclass(wanted, FromText):
+            if not isinstance(given, str):
+                raise ValueError(f"Expected a text ({_accepts(wanted)})")
+            return wanted.from_text(given, document.folder)
         if issubclass(wanted, Path):
             if not isinstance(given, str) or not given:
                 raise ValueError("Expected a path")

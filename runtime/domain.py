@@ -61,9 +61,7 @@ def _row(
     holds: set[CapabilityKind],
     clauses: str,
 ) -> DomainRule:
-    return DomainRule(
-        purpose, frozenset(takes), MappingProxyType(emits), frozenset(holds), clauses
-    )
+    return DomainRule(purpose, frozenset(takes), MappingProxyType(emits), frozenset(holds), clauses)
 
 
 TABLE: Mapping[Domain, DomainRule] = MappingProxyType(

@@ -98,8 +98,8 @@ class _Incarnation:
                 ):
                     await actor.stop()
         finally:
-            for capability in held.values():
-                capability.close()
+            for handle in held.values():
+                handle.close()
 
     def finish(self) -> bool:
         """An actor that has inlets ends by itself once it has received everything."""
@@ -118,9 +118,7 @@ class _Incarnation:
             ),
             **{name: Inlet._mint(queue) for name, queue in cell.queues.items()},
             **{
-                name: Outlet._mint(
-                    f"{plan.name}.{name}", declaration.outlets[name].message, links
-                )
+                name: Outlet._mint(f"{plan.name}.{name}", declaration.outlets[name].message, links)
                 for name, links in cell.links.items()
             },
             **cell.readings,

@@ -1,4 +1,4 @@
-"""The whole pole, from start to stop: one supervisor of domains, each a supervisor of its actors."""
+"""The whole pole, from start to stop: a supervisor of domains, each a supervisor of actors."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class Pole:
             return self._domains[domain]
 
         return ChildSpec(
-            domain.value,
+            f"domain-{domain.value}",
             build,
             # A domain fails only when one of its actors escalates. It is started anew a few
             # times; then the pole ends, for the service manager to start it again.

@@ -89,16 +89,20 @@ def describe_crash(
     frames = traceback.extract_tb(error.__traceback__)
     if isinstance(error, BaseExceptionGroup) and not frames:
         frames = traceback.extract_tb(error.exceptions[0].__traceback__)
-    last = frames[-1] if frames else None
     return CrashRecord(
         child=child,
         incarnation=incarnation,
         unix_time=time.time(),
         error=type(error).__name__,
         message=str(error) if isinstance(error, SmartpoleError) else "",
-        where=f"{'/'.join(last.filename.split('/')[-3:])}:{last.lineno} {last.name}" if last else "",
+        where=_place(frames[-1]) if frames else "",
         phase=phase.value,
     )
+
+
+def _place(frame: traceback.FrameSummary) -> str:
+    # The last parts of the path: enough to find it, and nothing of the machine's folders.
+    return f"{'/'.join(frame.filename.split('/')[-3:])}:{frame.lineno} {frame.name}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Console, Group
 from rich.live import Live
 from rich.padding import Padding
+from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
@@ -69,53 +70,56 @@ class LiveView:
     def update(self, status: PoleStatus) -> None:
         """Show this status now."""
         if self._live is not None:
-            # Two lines an actor where they fit: a view taller than the terminal cannot be redrawn.
-            roomy = self._console.height >= 2 * len(status.actors) + 9
-            self._live.update(render_status(status, headlines=roomy), refresh=True)
+            view = render_status(status)
+            # What is taller than the terminal can't be redrawn in place.
+            if len(self._console.render_lines(view)) >= self._console.height:
+                view = render_status(status, compact=True)
+            self._live.update(view, refresh=True)
         elif self._last_line_at is None or not (
             0 <= status.uptime - self._last_line_at < _PLAIN_EVERY
         ):
             self._last_line_at = status.uptime
-            self._console.print(_plain_line(status), soft_wrap=True, highlight=False)
+            self._console.print(Text(_plain_line(status)), soft_wrap=True)
 
 
-def render_status(status: PoleStatus, *, headlines: bool = True) -> Group:
-    """A pole at one moment: every actor's life, queues and readings, and the last crashes."""
+def render_status(status: PoleStatus, *, compact: bool = False) -> Group:
+    """A pole at one moment: every actor's life, queues and readings, and the last crashes.
+
+    ``compact`` gives each actor one line.
+    """
     table = Table(
-        box=box.ROUNDED,
+        box=box.SIMPLE_HEAD,
         expand=True,
-        title=_title(status),
-        title_justify="left",
-        title_style="",
-        caption=Text("queue: waiting/size, ↑ most that ever waited, ✗ lost", style="dim"),
-        caption_justify="right",
-        caption_style="",
-        border_style="dim",
         header_style="dim",
-        padding=(0, 1),
+        border_style="dim",
+        pad_edge=False,
+        collapse_padding=True,
     )
-    table.add_column("domain", no_wrap=True)
-    table.add_column("actor", ratio=4, overflow="ellipsis", no_wrap=True)
+    table.add_column("actor", ratio=1, overflow="ellipsis", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    table.add_column("restarts", justify="right", no_wrap=True)
+    table.add_column("↻", justify="right", no_wrap=True)
     table.add_column("queue", no_wrap=True)
-    table.add_column("readings", ratio=5, overflow="fold")
-    previous = None
+    table.add_column("readings", overflow="ellipsis", no_wrap=True, ratio=1 if compact else None)
+    separator = "  " if compact else "\n"
     for actor in status.actors:
-        if previous not in (None, actor.domain):
-            table.add_section()
         table.add_row(
-            Text("" if previous == actor.domain else actor.domain, style="bold cyan"),
-            _name(actor, headline=headlines),
+            _name(actor, headline=not compact),
             _state(actor),
             Text(str(actor.restarts), style="yellow" if actor.restarts else "dim"),
-            _queues(actor),
-            _readings(actor),
+            Text(separator).join(_queue(inlet) for inlet in actor.inlets),
+            Text(separator).join(_readings(actor)),
         )
-        previous = actor.domain
+    panel = Panel(
+        Group(Text(status.isolation, style="dim"), table),
+        title=_title(status),
+        title_align="left",
+        subtitle=Text("↻ restarts   queue: waiting/size, ↑ at most, ✗ lost", style="dim"),
+        subtitle_align="right",
+        border_style="dim",
+    )
     crashes = [actor.last_crash for actor in status.actors if actor.last_crash is not None]
-    latest = sorted(crashes, key=lambda crash: crash.unix_time)[-3:]
-    return Group(table, *(_crash(crash) for crash in latest))
+    latest = sorted(crashes, key=lambda crash: crash.unix_time)[-1 if compact else -3 :]
+    return Group(panel, *(_crash(crash) for crash in latest))
 
 
 def render_summary(status: PoleStatus) -> Group:
@@ -139,17 +143,18 @@ def render_summary(status: PoleStatus) -> Group:
         parts = [Text("What was stored: nothing. No actor holds a storage capability.")]
     if status.without_storage:
         parts.append(Text("What was not stored", style="bold"))
-        names = Text("stored nothing: holds no storage capability", style="dim")
+        grid = Table.grid(padding=(0, 2))
         for name in status.without_storage:
-            parts.append(Text.assemble("  ", (name, "cyan"), "  ", names))
+            why = Text("stored nothing: holds no storage capability", style="dim")
+            grid.add_row(Text(name, style="cyan"), why)
+        parts.append(Padding(grid, (0, 0, 0, 2)))
     crashed = [actor for actor in status.actors if actor.crashes]
     if crashed:
         parts.append(Text("What crashed", style="bold"))
         for actor in crashed:
             times = "once" if actor.crashes == 1 else f"{actor.crashes} times"
-            parts.append(
-                Text(f"  {actor.name} {times}, restarted {actor.restarts} ×", style="yellow")
-            )
+            lives = f"  {actor.name} {times}, restarted {actor.restarts} ×; the last time:"
+            parts.append(Text(lives))
             if actor.last_crash is not None:
                 parts.append(Padding(_crash(actor.last_crash), (0, 0, 0, 2)))
     return Group(*parts, Text(), _verdict(status))
@@ -167,42 +172,38 @@ def _add_folder(table: Table, folder: FolderStatus) -> None:
 def _verdict(status: PoleStatus) -> Text:
     if status.working:
         return Text("✓ Every actor worked.", style="bold green")
-    reasons = []
+    verdict = Text("✗ Not every actor worked:", style="bold red")
     for actor in status.actors:
         if actor.crashes:
-            reasons.append(f"{actor.name} crashed")
+            verdict.append(f"\n  {actor.name} crashed", style="not bold")
         if actor.state != "running":
-            reasons.append(f"{actor.name} is {actor.state}")
-        if actor.idle:
-            words = ", ".join(_words(name) for name in actor.idle)
-            reasons.append(f"{actor.name} did none of its work ({words}: 0)")
-    return Text(f"✗ Not every actor worked: {'; '.join(reasons)}.", style="bold red")
+            verdict.append(f"\n  {actor.name} is {actor.state}", style="not bold")
+        for name in actor.idle:
+            verdict.append(
+                f"\n  {actor.name} did none of its work: {_words(name)} is still 0",
+                style="not bold",
+            )
+    return verdict
 
 
 def _title(status: PoleStatus) -> Text:
     return Text.assemble(
         (status.name, "bold"),
-        (f"  up {_span(status.uptime)}", ""),
-        (f"  process {status.process}  blueprint {status.blueprint[:12]}\n", "dim"),
-        (status.isolation, "dim"),
+        f" · up {_span(status.uptime)}",
+        (f" · process {status.process} · blueprint {status.blueprint[:12]}", "dim"),
     )
 
 
 def _name(actor: ActorStatus, *, headline: bool) -> Text:
-    name = Text(actor.name, style="bold")
+    name = Text.assemble((actor.name, "bold"), (" · ", "dim"), (actor.domain, "cyan"))
     if headline and actor.headline:
-        name.append(f"\n{actor.headline}", style="not bold dim")
+        name.append(f"\n{actor.headline}", style="dim")
     return name
 
 
 def _state(actor: ActorStatus) -> Text:
     mark, style = _STATES.get(actor.state, ("?", "magenta"))
     return Text(f"{mark} {_SHORT_STATES.get(actor.state, actor.state)}", style=style)
-
-
-def _queues(actor: ActorStatus) -> Text:
-    lines = [_queue(inlet) for inlet in actor.inlets]
-    return Text("\n").join(lines) if lines else Text("–", style="dim")
 
 
 def _queue(inlet: ChannelStatistics) -> Text:
@@ -216,14 +217,14 @@ def _queue(inlet: ChannelStatistics) -> Text:
     return text
 
 
-def _readings(actor: ActorStatus) -> Text:
-    parts = []
-    for name, value in actor.readings.items():
-        waited_for = name in actor.idle
-        part = Text(f"{_words(name)} ", style="dim")
-        part.append(f"{value:,}".replace(",", " "), style="not dim " + ("dim" if waited_for else "bold"))
-        parts.append(part)
-    return Text("\n").join(parts) if parts else Text("–", style="dim")
+def _readings(actor: ActorStatus) -> list[Text]:
+    """``people_now`` reads "people now 4"; what a vital one has not done yet is dim."""
+    return [
+        Text.assemble(
+            (f"{_words(name)} ", "dim"), (f"{value:,}", "dim" if name in actor.idle else "bold")
+        )
+        for name, value in actor.readings.items()
+    ]
 
 
 def _crash(crash: CrashRecord) -> Text:

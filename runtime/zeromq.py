@@ -67,4 +67,4 @@ class ZmqSocket:
         events = self._socket.getsockopt(zmq.EVENTS)
         assert isinstance(events, int)
         if not events & event:
-            await trio.lowlevel.wait_readable(self._socket.getsockopt(zmq.FD))
+            await trio.lowlevel.wait_readable(self._socket.fileno())

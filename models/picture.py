@@ -1,0 +1,82 @@
+"""The buffer in which a picture waits, as numbers, for a detector to look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import ModelError
+from models.geometry import Floats, Picture, padded_side
+
+__all__ = ["SIDE_MULTIPLE", "PictureInput", "check_picture"]
+
+SIDE_MULTIPLE = 32
+"""Both detectors halve a picture five times, so its sides must divide by two as often."""
+
+
+class PictureInput:
+    """Turns RGB pictures into a detector's input tensor, always in the same memory.
+
+    The memory is made for the first picture (or for `size`, width and height in pixels) and again
+    only when another size comes. `erase` overwrites it; nothing else here holds a picture.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: Sequence[int] = (0, 1, 2),
+        mean: Sequence[float] | None = None,
+        scale: Sequence[float] | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> None:
+        self._channels = tuple(channels)
+        # value * factor + shift is (value - mean) / scale, in two passes over the memory.
+        scales = np.array(scale or (1, 1, 1), np.float64)
+        self._factors = (1 / scales).astype(np.float32)
+        self._shifts = (-np.array(mean or (0, 0, 0)) / scales).astype(np.float32)
+        self._plain = mean is None and scale is None
+        self._tensor: Floats = np.zeros((1, 3, 0, 0), np.float32)
+        self._filled = (0, 0)
+        if size is not None:
+            self._resize(size[1], size[0])
+
+    def load(self, rgb: Picture) -> Floats:
+        """The tensor (1 x 3 x H x W) of an RGB picture (uint8, H x W x 3).
+
+        Where H or W is no multiple of 32, the tensor goes on to the right and below with zeros. It
+        is overwritten by the next call.
+        """
+        check_picture(rgb)
+        height, width = rgb.shape[:2]
+        if (height, width) != self._filled:
+            self._resize(height, width)
+        for plane, channel in zip(self._tensor[0], self._channels, strict=True):
+            np.copyto(plane[:height, :width], rgb[:, :, channel])
+        if not self._plain:
+            inner = self._tensor[0, :, :height, :width]
+            inner *= self._factors[:, None, None]
+            inner += self._shifts[:, None, None]
+        return self._tensor
+
+    def erase(self) -> None:
+        """Overwrite the picture in this memory with zeros."""
+        self._tensor.fill(0)
+
+    def _resize(self, height: int, width: int) -> None:
+        self.erase()
+        shape = (1, 3, padded_side(height, SIDE_MULTIPLE), padded_side(width, SIDE_MULTIPLE))
+        if shape != self._tensor.shape:
+            self._tensor = np.zeros(shape, np.float32)
+        self._filled = (height, width)
+
+
+def check_picture(rgb: NDArray[np.uint8]) -> None:
+    """Raise `ModelError` unless `rgb` is a picture: uint8, H x W x 3, not empty."""
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
+        raise ModelError(
+            "detector",
+            f"got an array of {rgb.dtype}, shape {rgb.shape}",
+            accepted="an RGB picture: uint8, shape (height, width, 3)",
+        )

@@ -256,13 +256,13 @@ def _require_allowed(name: str, declaration: ActorDeclaration) -> None:
     where = f"actor {name} lives in domain {declaration.domain.value!r}"
     because = f"({rule.purpose}; guideline {rule.clauses})"
     for need, wanted in declaration.needs.items():
-        if wanted.capability.kind not in rule.holds:
+        kind = wanted.capability.kind
+        if kind not in rule.holds:
+            holders = (domain.value for domain, row in TABLE.items() if kind in row.holds)
             raise DeclarationError(
-                f"{where} and may not need {wanted.capability.__name__} "
-                f"[{wanted.capability.kind}], which it declares as {need!r} {because}. "
-                f"This domain may hold: {_listing(rule.holds)}. "
-                f"{wanted.capability.kind} may be held in: "
-                f"{_listing(d.value for d, row in TABLE.items() if wanted.capability.kind in row.holds)}."
+                f"{where} and may not need {wanted.capability.__name__} [{kind}], which it "
+                f"declares as {need!r} {because}. This domain may hold: {_listing(rule.holds)}. "
+                f"{kind} may be held in: {_listing(holders)}."
             )
     for port, out in declaration.outlets.items():
         if out.message.sensitivity not in rule.emits:

@@ -12,13 +12,13 @@ __all__ = [
     "Blueprint",
     "BlueprintView",
     "ChannelPlan",
+    "InstalledActorTypes",
     "PoleIdentity",
-    "discover_actor_types",
     "load_blueprint",
 ]
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import entry_points
@@ -32,7 +32,7 @@ from runtime.capability import Authority, Capability, Facts
 from runtime.channel import Overflow
 from runtime.config import Document, Duration, convert, read_document
 from runtime.domain import Domain
-from runtime.errors import SpecificationError
+from runtime.errors import DeclarationError, SpecificationError
 from runtime.message import Message
 from runtime.specification import Backoff, ChildSpec, Exhausted, Restart, RestartIntensity, Strategy
 
@@ -188,10 +188,11 @@ class Blueprint:
         order = TopologicalSorter(self._receivers()).static_order()
         return tuple(self.actors[name] for name in order)
 
-    def _receivers(self) -> dict[str, set[str]]:
-        graph: dict[str, set[str]] = {name: set() for name in self.actors}
+    def _receivers(self) -> dict[str, list[str]]:
+        # Lists, because a set's order would make the starting order differ from run to run.
+        graph: dict[str, list[str]] = {name: [] for name in self.actors}
         for channel in self.channels:
-            graph[channel.sender].add(channel.receiver)
+            graph[channel.sender].append(channel.receiver)
         return graph
 
 
@@ -204,9 +205,27 @@ class BlueprintView(Capability, kind=Facts("blueprint"), rights="read what runs 
         self.blueprint: Blueprint = blueprint
 
 
-def discover_actor_types() -> dict[str, type[Actor]]:
-    """Every actor type that an installed package offers, ours and an integrator's alike."""
-    return {point.name: point.load() for point in entry_points(group=_ACTOR_ENTRY_POINTS)}
+class InstalledActorTypes(Mapping[str, type[Actor]]):
+    """Every actor type that an installed package offers, ours and an integrator's alike.
+
+    A type is imported when it is asked for, so that a pole loads only what it runs.
+    """
+
+    def __init__(self) -> None:
+        self._points = {point.name: point for point in entry_points(group=_ACTOR_ENTRY_POINTS)}
+
+    def __getitem__(self, name: str) -> type[Actor]:
+        found: type[Actor] = self._points[name].load()
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._points  # without importing it
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._points)
+
+    def __len__(self) -> int:
+        return len(self._points)
 
 
 def load_blueprint(path: Path, actor_types: Mapping[str, type[Actor]] | None = None) -> Blueprint:
@@ -216,7 +235,7 @@ def load_blueprint(path: Path, actor_types: Mapping[str, type[Actor]] | None = N
     ``actor_types`` replaces the installed ones, for tests and embedders.
     """
     document = read_document(path)
-    types = discover_actor_types() if actor_types is None else actor_types
+    types = InstalledActorTypes() if actor_types is None else actor_types
     file = convert(document, document.data, (), _File)
     document.raise_problems()
     assert file is not None
@@ -264,13 +283,17 @@ def _read_actor(
     table = convert(document, value, at, _ActorTable)
     if table is None:
         return None
-    actor_type = types.get(table.type)
-    if actor_type is None:
+    if table.type not in types:
         document.problem(
             (*at, "type"),
             f"no installed package offers an actor type {table.type!r}",
             "one of " + ", ".join(sorted(types)),
         )
+        return None
+    try:
+        actor_type = types[table.type]
+    except (ImportError, DeclarationError) as error:
+        document.problem((*at, "type"), f"the actor type {table.type!r} can't be loaded: {error}")
         return None
     if table.place and table.place not in places:
         document.problem(

@@ -28,7 +28,7 @@ __all__ = [
 
 import enum
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Generic, TypeVar
 
 import msgspec
@@ -222,9 +222,12 @@ class Queue(Generic[M]):
             await wait_task_rescheduled(abort)
         return True
 
-    def acknowledge(self) -> None:
-        """Done with everything in hand."""
-        self._in_hand.clear()
+    def acknowledge(self, keep: int = 0) -> None:
+        """Done with everything in hand but the newest ``keep`` messages."""
+        if not keep:
+            self._in_hand.clear()
+        while len(self._in_hand) > keep:
+            self._in_hand.popleft()
 
     # -- the pole's side --------------------------------------------------------------------
 
@@ -307,7 +310,7 @@ class Inlet(Generic[M], metaclass=NoPublicConstructor):
                 raise StopAsyncIteration
         return queue.take()
 
-    async def batches(self, at_most: int = 256) -> AsyncIterator[Sequence[M]]:
+    async def batches(self, at_most: int = 256) -> AsyncGenerator[Sequence[M], None]:
         """Everything that waits, as one sequence at a time: the fastest way to receive."""
         queue = self._queue
         while True:
@@ -318,9 +321,12 @@ class Inlet(Generic[M], metaclass=NoPublicConstructor):
                 return
             yield queue.take_batch(at_most)
 
-    def acknowledge(self) -> None:
-        """Everything received so far is safe: it will not be delivered again after a crash."""
-        self._queue.acknowledge()
+    def acknowledge(self, *, keep: int = 0) -> None:
+        """Everything received so far is safe: it will not be delivered again after a crash.
+
+        ``keep`` is how many of the messages received last are not, and stay in hand.
+        """
+        self._queue.acknowledge(keep)
 
     def statistics(self) -> ChannelStatistics:
         return self._queue.statistics()

@@ -30,6 +30,10 @@ from typing import Protocol
 from runtime.errors import SpecificationError
 
 
+_GROWS = 64
+"""Restarts after which a backoff grows no more."""
+
+
 class Strategy(enum.Enum):
     """Which children are restarted when one crashes."""
 
@@ -93,7 +97,12 @@ class Backoff:
     def plain(self, nth: int) -> float:
         """Without jitter; ``nth`` counts from 1."""
         # The exponent is capped because a float overflows long before a count does.
-        return float(min(self.longest, self.first * self.factor ** min(nth - 1, 64)))
+        return float(min(self.longest, self.first * self.factor ** min(nth - 1, _GROWS)))
+
+    def total(self, restarts: int) -> float:
+        """Seconds that so many restarts wait together, without jitter."""
+        grown = sum(self.plain(n) for n in range(1, min(restarts, _GROWS) + 1))
+        return grown + max(0, restarts - _GROWS) * self.plain(_GROWS + 1)
 
 
 class Child(Protocol):
@@ -123,37 +132,33 @@ class ChildSpec:
     rest: float = 300.0
 
     def __post_init__(self) -> None:
-        for label, value, low in (
-            ("start_timeout", self.start_timeout, 0.0),
-            ("stop_timeout", self.stop_timeout, -1.0),
-            ("rest", self.rest, 0.0),
-            ("intensity.period", self.intensity.period, 0.0),
-            ("backoff.factor", self.backoff.factor, 0.99),
+        backoff = self.backoff
+        # Written so that a NaN is refused as well.
+        for label, value, fits, wanted in (
+            ("start_timeout", self.start_timeout, self.start_timeout > 0, "above 0"),
+            ("stop_timeout", self.stop_timeout, self.stop_timeout >= 0, "0 or more"),
+            ("rest", self.rest, self.rest > 0, "above 0"),
+            ("intensity.restarts", self.intensity.restarts, self.intensity.restarts >= 0, "0 or more"),
+            ("intensity.period", self.intensity.period, self.intensity.period > 0, "above 0"),
+            ("backoff.first", backoff.first, backoff.first >= 0, "0 or more"),
+            ("backoff.longest", backoff.longest, backoff.longest >= 0, "0 or more"),
+            ("backoff.factor", backoff.factor, backoff.factor >= 1, "1 or more"),
+            ("backoff.jitter", backoff.jitter, 0 <= backoff.jitter < 1, "at least 0 and below 1"),
         ):
-            if not value > low:
+            if not fits:
                 raise SpecificationError(
-                    f"child {self.name!r}: {label} is {value}, and must be above {max(low, 0):g}."
+                    f"child {self.name!r}: {label} is {value}, and must be {wanted}."
                 )
-        if self.intensity.restarts < 0:
-            raise SpecificationError(
-                f"child {self.name!r}: intensity.restarts is {self.intensity.restarts}, "
-                "and must be 0 or more."
-            )
-        if not 0 <= self.backoff.jitter < 1 or self.backoff.first < 0:
-            raise SpecificationError(
-                f"child {self.name!r}: backoff.first must be 0 or more, and backoff.jitter at "
-                "least 0 and below 1."
-            )
         if self.significant and self.restart is Restart.PERMANENT:
             raise SpecificationError(
                 f"child {self.name!r} is significant and permanent. A permanent child never ends, "
                 "so its end can't signify anything: make it transient or temporary."
             )
-        waited = sum(self.backoff.plain(n + 1) for n in range(min(self.intensity.restarts, 4096)))
-        if self.intensity.restarts and waited * (1 + self.backoff.jitter) > self.intensity.period:
+        waited = backoff.total(self.intensity.restarts) * (1 + backoff.jitter)
+        if waited > self.intensity.period:
             raise SpecificationError(
                 f"child {self.name!r}: its backoff alone takes up to "
-                f"{waited * (1 + self.backoff.jitter):.1f} s for {self.intensity.restarts} "
+                f"{waited:.1f} s for {self.intensity.restarts} "
                 f"restarts, longer than the period of {self.intensity.period:g} s in which they "
                 "are counted, so that the intensity could never be exceeded. Shorten the backoff, "
                 "allow fewer restarts or lengthen the period."

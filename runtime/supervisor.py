@@ -12,10 +12,10 @@ import enum
 import math
 import random
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from types import TracebackType
 
 import msgspec
 import structlog
@@ -50,7 +50,8 @@ class ChildState(enum.Enum):
     STOPPED = "stopped"
 
 
-_YET_TO_START = (ChildState.NOT_STARTED, ChildState.WAITING, ChildState.RESTING)
+_ABOUT_TO_START = (ChildState.WAITING, ChildState.RESTING)
+_YET_TO_START = (ChildState.NOT_STARTED, *_ABOUT_TO_START)
 
 
 class CrashRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,25 +85,39 @@ def describe_crash(
     child: str, incarnation: int, error: BaseException, phase: ChildState
 ) -> CrashRecord:
     """Say what crashed and where, without repeating what a foreign exception says."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    frames = traceback.extract_tb(error.__traceback__)
-    if isinstance(error, BaseExceptionGroup) and not frames:
-        frames = traceback.extract_tb(error.exceptions[0].__traceback__)
+    error = _gist(error)
+    trace = error.__traceback__
+    if trace is None and isinstance(error, BaseExceptionGroup):
+        trace = error.exceptions[0].__traceback__
     return CrashRecord(
         child=child,
         incarnation=incarnation,
         unix_time=time.time(),
         error=type(error).__name__,
         message=str(error) if isinstance(error, SmartpoleError) else "",
-        where=_place(frames[-1]) if frames else "",
+        where=_place(trace) if trace is not None else "",
         phase=phase.value,
     )
 
 
-def _place(frame: traceback.FrameSummary) -> str:
+def _place(trace: TracebackType) -> str:
+    # Read off the frames: traceback.extract_tb would open source files, inside a domain that may
+    # open none.
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    code = trace.tb_frame.f_code
     # The last parts of the path: enough to find it, and nothing of the machine's folders.
-    return f"{'/'.join(frame.filename.split('/')[-3:])}:{frame.lineno} {frame.name}"
+    return f"{'/'.join(code.co_filename.split('/')[-3:])}:{trace.tb_lineno} {code.co_name}"
+
+
+def _gist(error: BaseException) -> BaseException:
+    """What a nursery's group is about: its only exception, or the Unrecoverable among others."""
+    while isinstance(error, BaseExceptionGroup):
+        hopeless, _ = error.split(Unrecoverable)
+        if hopeless is None and len(error.exceptions) > 1:
+            break
+        error = (hopeless or error).exceptions[0]
+    return error
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +212,8 @@ class Supervisor:
             self._nursery = nursery
             try:
                 await self._start_all(self._slots)
-                started()
+                if not self._finishing:
+                    started()
                 await self._coordinate()
             finally:
                 # Also when this supervisor is cancelled: in order, and before its nursery ends.
@@ -233,7 +249,7 @@ class Supervisor:
         if policy is Restart.TEMPORARY or (policy is Restart.TRANSIENT and not crashed):
             slot.state = ChildState.DOWN if crashed else ChildState.FINISHED
             self._consider_shutdown(slot)
-        elif isinstance(event.crash, Unrecoverable):
+        elif event.crash is not None and isinstance(_gist(event.crash), Unrecoverable):
             await self._give_up(slot, event.crash, Exhausted.LEAVE_DOWN)
         else:
             await self._schedule_restart(slot, event.crash)
@@ -289,6 +305,9 @@ class Supervisor:
                     affected.append(other)
         for member in affected:
             member.state, member.due = state, due
+        if state is ChildState.DOWN:
+            for member in affected:
+                self._consider_shutdown(member)
 
     def _consider_shutdown(self, slot: _Slot) -> None:
         if not slot.spec.significant:
@@ -306,8 +325,12 @@ class Supervisor:
         for slot in slots:
             if self._finishing:
                 return
-            # An earlier one's crash may have drawn this one in again.
+            # An earlier one's crash may have drawn this one in again, to be started after it.
             if slot.state is not ChildState.NOT_STARTED and slot.due > trio.current_time():
+                continue
+            if self.spec.strategy is not Strategy.ONE_FOR_ONE and any(
+                earlier.state in _ABOUT_TO_START for earlier in self._slots[: slot.order]
+            ):
                 continue
             await self._start(slot)
             while self._events and not self._finishing:
@@ -347,7 +370,8 @@ class Supervisor:
             with scope:
                 slot.child = slot.spec.build(incarnation)
                 await slot.child.serve(started)
-            if scope.cancelled_caught and slot.state is ChildState.STARTING:
+            # The supervisor itself cancels only what it is stopping; else it was the deadline.
+            if scope.cancelled_caught and slot.state is not ChildState.STOPPING:
                 crash = StartTimeout(
                     f"child {slot.spec.name!r} did not start within {slot.spec.start_timeout:g} s."
                 )

@@ -6,8 +6,11 @@ __all__ = ["Camera", "CameraSettings"]
 
 import random
 import time
+from fractions import Fraction
 from typing import ClassVar, Literal
+from urllib.parse import urlsplit
 
+import msgspec
 import trio
 
 from actors.camera.link import CameraLink, CameraOutage, CameraStream
@@ -23,10 +26,12 @@ from runtime import (
     SourceAddress,
     reading,
 )
+from runtime.errors import BorderRefused
 from runtime.specification import Backoff
 
 _SCHEMES = ("file", "rtsp", "rtsps", "v4l2")
 _FAST_BATCH = 32
+_JUMP = 10.0
 
 
 class CameraSettings(Settings, frozen=True, kw_only=True):
@@ -51,8 +56,14 @@ class CameraSettings(Settings, frozen=True, kw_only=True):
             raise ValueError(
                 f"Expected a source that begins with one of {', '.join(s + ':' for s in _SCHEMES)}"
             )
+        if self.source.scheme.startswith("rtsp"):
+            _require_host(self.source)
+        if self.source.scheme == "v4l2" and not self.source.rest.startswith("/dev/"):
+            raise ValueError('Expected a device such as "v4l2:/dev/video0"')
         if not 0 < self.timeout <= 30:
             raise ValueError("Expected a timeout above 0 and of at most 30s")
+        if not 0 < self.first_delay <= self.longest_delay:
+            raise ValueError("Expected a first_delay above 0, and a longest_delay no shorter")
 
     @property
     def is_file(self) -> bool:
@@ -80,7 +91,8 @@ class Camera(Actor, domain=Domain.CAPTURE):
     corrupt_packets: Reading
 
     async def start(self) -> None:
-        # Numbers of an earlier incarnation must not come again: receivers tell streams apart by them.
+        # Receivers tell streams apart by these numbers: an earlier incarnation's must not come
+        # again.
         self._session = time.time_ns() // 1_000_000
         self._sequence = 0
         self._failures = 0
@@ -116,19 +128,80 @@ class Camera(Actor, domain=Domain.CAPTURE):
         self._session += 1
         batch = _FAST_BATCH if self.settings.is_file and self.settings.pace == "fast" else 1
         paced = self.settings.is_file and self.settings.pace == "real-time"
-        clock: tuple[float, int] | None = None
+        pacer = _Pacer(stream.seconds_per_tick)
+        seen = corrupt = 0
         while True:
-            packets = await self.blocking(stream.read, self._session, self._sequence, batch)
-            self.corrupt_packets.set(stream.corrupt)
+            try:
+                packets = await self.blocking(stream.read, self._session, self._sequence, batch)
+            finally:
+                self.corrupt_packets.add(stream.corrupt - corrupt)
+                corrupt = stream.corrupt
             if not packets:
-                return
+                break
             self._failures = 0
             for packet in packets:
-                if paced and packet.dts is not None:
-                    began, first = clock = clock or (trio.current_time(), packet.dts)
-                    due = began + float((packet.dts - first) * stream.seconds_per_tick)
-                    await trio.sleep_until(due)
-                await self.for_crowd.send(packet)
-                await self.for_security.send(packet)
-            self._sequence += len(packets)
-            self.packets.add(len(packets))
+                if paced:
+                    await trio.sleep_until(pacer.due(packet, trio.current_time()))
+                    # It was read ahead of its time.
+                    packet = msgspec.structs.replace(packet, captured_at=time.time_ns() // 1000)
+                await self._send(packet)
+                seen += 1
+        if not seen:
+            raise CameraOutage(f"the camera ({self.settings.source.public}) shows no pictures")
+
+    async def _send(self, packet: EncodedPacket) -> None:
+        try:
+            await self.for_crowd.send(packet)
+            await self.for_security.send(packet)
+        except BorderRefused as refusal:
+            raise CameraOutage(
+                f"the camera ({self.settings.source.public}) sends what cannot be handed on: "
+                f"{refusal}"
+            ) from None
+        self._sequence += 1
+        self.packets.add()
+
+
+class _Pacer:
+    """When each packet of a film is due, for it to play at its own speed.
+
+    Where times jump, by an edit or by damage, it goes on from there without a wait; a packet
+    without a time follows the one before at that one's duration.
+    """
+
+    def __init__(self, seconds_per_tick: Fraction) -> None:
+        self._tick = seconds_per_tick
+        self._began: float | None = None
+        self._first = 0
+        self._due = 0.0
+        self._duration = 0.0
+
+    def due(self, packet: EncodedPacket, now: float) -> float:
+        if packet.dts is None:
+            due = self._due + self._duration
+        elif self._began is None:
+            due = now - _JUMP - 1
+        else:
+            due = self._began + float((packet.dts - self._first) * self._tick)
+        if abs(due - now) > _JUMP:
+            due = now
+            if packet.dts is not None:
+                self._began, self._first = now, packet.dts
+        self._due = due
+        self._duration = float(max(packet.duration, 0) * self._tick) or 0.04
+        return due
+
+
+def _require_host(source: SourceAddress) -> None:
+    """Refuse an address that would be read otherwise than meant. Never quotes it."""
+    try:
+        parts = urlsplit(source)
+        # A stray "@" is a password with "/", "?" or "#" in it, of which a part passed for the host.
+        usable = bool(parts.hostname) and parts.port != 0 and "@" not in "".join(parts[2:])
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError(
+            "Expected rtsp://USER:PASSWORD@HOST:PORT/PATH, in which / ? # @ : % of a user or a "
+            "password are written %2F %3F %23 %40 %3A %25"
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["CameraLink", "CameraOutage", "CameraStream"]
 
+import errno
 import time
 from collections.abc import Iterator
 from fractions import Fraction
@@ -21,6 +22,14 @@ av.logging.set_level(None)
 
 _CORRUPT_IN_A_ROW = 50
 _FORMATS = {"v4l2": "v4l2"}
+_OPTIONS = {
+    # One connection for everything, so that no packet is lost on the way; and no second of waiting
+    # at each connection for a frame rate that nobody needs.
+    "rtsp": {"rtsp_transport": "tcp", "fpsprobesize": "0"},
+    "rtsps": {"rtsp_transport": "tcp", "fpsprobesize": "0"},
+    # A playlist posing as a film must not reach the network.
+    "file": {"protocol_whitelist": "file"},
+}
 
 
 class CameraOutage(SmartpoleError):
@@ -45,20 +54,22 @@ class CameraLink(Capability, kind=Network("cameras"), rights="connect to the con
     def open(self) -> CameraStream:
         """Connect. Blocks for as long as the timeout; raises CameraOutage."""
         source = self._source
-        options = {"rtsp_transport": "tcp"} if source.scheme.startswith("rtsp") else {}
-        address = source if "://" in source else source.rest
+        address = source if source.scheme.startswith("rtsp") else source.rest
+        began = time.monotonic()
         try:
             container = av.open(
                 str(address),
                 format=_FORMATS.get(source.scheme),
-                options=options,
+                options=_OPTIONS.get(source.scheme, {}),
                 timeout=(self._timeout, self._timeout),
+                metadata_errors="replace",  # a title in another encoding is no outage
             )
         except (av.error.FFmpegError, OSError) as error:
-            # The message of FFmpeg's error quotes the address and is left out.
-            raise CameraOutage(
-                f"the camera ({source.public}) can't be opened: {_reason(error)}"
-            ) from None
+            # The message of FFmpeg's error quotes the address and is left out. Where a camera is
+            # silent, FFmpeg sometimes complains of what it said instead.
+            silent = time.monotonic() - began >= self._timeout
+            why = "it did not answer in time" if silent else _reason(error, source.scheme)
+            raise CameraOutage(f"the camera ({source.public}) can't be opened: {why}") from None
         if not container.streams.video:
             container.close()
             raise CameraOutage(f"the camera ({source.public}) sends no video")
@@ -72,7 +83,7 @@ class CameraStream:
         self._container = container
         self._source = source
         self._video = container.streams.video[0]
-        self._packets: Iterator[av.Packet[av.VideoStream]] = container.demux(self._video)
+        self._packets = self._demultiplex()
         self._is_first = True
         self.corrupt = 0
         """Packets that could not be read and were passed over."""
@@ -95,6 +106,7 @@ class CameraStream:
             except StopIteration:
                 break
             except av.error.InvalidDataError:
+                self._packets = self._demultiplex()  # PyAV's iterator ends with its first error
                 self.corrupt += 1
                 corrupt_in_a_row += 1
                 if corrupt_in_a_row >= _CORRUPT_IN_A_ROW:
@@ -103,9 +115,8 @@ class CameraStream:
                     ) from None
                 continue
             except (av.error.FFmpegError, OSError) as error:
-                raise CameraOutage(
-                    f"the camera ({self._source.public}) broke off: {_reason(error)}"
-                ) from None
+                why = _reason(error, self._source.scheme)
+                raise CameraOutage(f"the camera ({self._source.public}) broke off: {why}") from None
             if packet.size == 0:  # how PyAV marks the end before it ends
                 continue
             if packet.is_corrupt:
@@ -116,7 +127,12 @@ class CameraStream:
     def close(self) -> None:
         self._container.close()
 
-    def _translate(self, packet: av.Packet[av.VideoStream], session: int, sequence: int) -> EncodedPacket:
+    def _demultiplex(self) -> Iterator[av.Packet[av.VideoStream]]:
+        return self._container.demux(self._video)
+
+    def _translate(
+        self, packet: av.Packet[av.VideoStream], session: int, sequence: int
+    ) -> EncodedPacket:
         is_key = bool(packet.is_keyframe)
         header = self._header() if is_key or self._is_first else None
         self._is_first = False
@@ -147,16 +163,39 @@ class CameraStream:
         )
 
 
-def _reason(error: Exception) -> str:
+_BY_ERROR: tuple[tuple[type[Exception], str], ...] = (
+    (av.error.HTTPUnauthorizedError, "it refuses these credentials"),
+    (av.error.HTTPForbiddenError, "it refuses these credentials"),
+    (av.error.HTTPNotFoundError, "it has no stream under this path"),
+    (av.error.ExitError, "it did not answer in time"),
+    (av.error.EOFError, "its stream ended"),
+    (FileNotFoundError, "there is no such file or device"),
+    (IsADirectoryError, "it is a folder"),
+    (PermissionError, "this user may not open it"),
+    (ConnectionRefusedError, "nothing listens there"),
+    (ConnectionError, "it hung up"),
+    (TimeoutError, "it did not answer in time"),
+)
+_BY_NUMBER = {
+    errno.EBUSY: "another program uses it",
+    errno.EHOSTUNREACH: "there is no way to this host",
+    errno.ENETUNREACH: "there is no way to this host",
+    errno.ENODEV: "it is no camera",
+    errno.ENOTTY: "it is no camera",
+}
+
+
+def _reason(error: Exception, scheme: str) -> str:
     """Why, in words that hold no address."""
-    known: tuple[tuple[type[Exception], str], ...] = (
-        (FileNotFoundError, "no such file or stream"),
-        (PermissionError, "it refuses these credentials, or this user may not open it"),
-        (av.error.HTTPUnauthorizedError, "it refuses these credentials"),
-        (ConnectionRefusedError, "nothing listens there"),
-        (av.error.ExitError, "it did not answer in time"),
-        (TimeoutError, "it did not answer in time"),
-        (av.error.EOFError, "its stream ended"),
-        (av.error.InvalidDataError, "what it sends is no video"),
-    )
-    return next((text for kind, text in known if isinstance(error, kind)), type(error).__name__)
+    for kind, text in _BY_ERROR:
+        if isinstance(error, kind):
+            return text
+    number = getattr(error, "errno", None)
+    if number in _BY_NUMBER:
+        return _BY_NUMBER[number]
+    if number == errno.EIO and scheme.startswith("rtsp"):
+        return "its name is not known, or there is no network"
+    if isinstance(error, av.error.InvalidDataError):
+        is_live = scheme.startswith("rtsp")
+        return "what it answers is no video stream" if is_live else "it holds no video"
+    return type(error).__name__

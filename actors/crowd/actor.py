@@ -59,7 +59,8 @@ class CrowdSettings(Settings, frozen=True, kw_only=True):
             raise ValueError("Expected a time above 0s for late")
 
     def headline(self) -> str:
-        return f"a picture each {self.interval} on {', '.join(self.providers)}"
+        often = f"a picture each {self.interval}" if self.interval else "every picture"
+        return f"{often} on {', '.join(self.providers)}"
 
 
 class CrowdCounter(Actor, domain=Domain.CROWD):
@@ -83,6 +84,8 @@ class CrowdCounter(Actor, domain=Domain.CROWD):
             threads=self.settings.threads,
         )
         self._counter = await self.blocking(self._load)
+        # Where each really runs: ONNX Runtime lists providers that it then does without.
+        self.log.info("models opened", **self._counter.providers)
 
     async def run(self) -> None:
         async for batch in self.packets.batches(_BATCH):
@@ -97,6 +100,7 @@ class CrowdCounter(Actor, domain=Domain.CROWD):
     def _look(self, packets: Sequence[EncodedPacket]) -> list[PictureCount]:
         """Decode packets and count who is seen; runs in a worker thread."""
         counts = []
+        skipped = self._decoder.skipped
         for packet in packets:
             for picture in self._decoder.feed(packet):
                 try:
@@ -117,5 +121,5 @@ class CrowdCounter(Actor, domain=Domain.CROWD):
                         cells=cells,
                     )
                 )
-        self.packets_skipped.set(self._decoder.skipped)
+        self.packets_skipped.add(self._decoder.skipped - skipped)
         return counts

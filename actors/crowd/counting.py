@@ -67,14 +67,18 @@ class PeopleCounter:
         self, models: InferenceModels, *, providers: Sequence[Provider], threads: int
     ) -> None:
         manifest = shipped_manifest()
+        self.providers: dict[str, Provider] = {}
+        """By model: where it really runs."""
 
         def session(name: str) -> Session:
-            return open_session(
+            opened = open_session(
                 models[name],
                 providers=providers,
                 intra_op_threads=threads,
                 spec=manifest.models[name],
             )
+            self.providers[name] = opened.provider
+            return opened
 
         try:
             self._faces = FaceDetector(session("face"))

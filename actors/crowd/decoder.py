@@ -16,6 +16,14 @@ from numpy.typing import NDArray
 from actors.camera.messages import EncodedPacket, StreamHeader
 
 
+class _Unready(Exception):
+    """This packet alone gives no picture."""
+
+
+_UNDECODABLE = (_Unready, av.error.FFmpegError, ValueError, OverflowError, MemoryError)
+"""What FFmpeg and PyAV answer to what no decoder understands."""
+
+
 class SampledPicture:
     """One decoded picture in memory, for as long as it is looked at.
 
@@ -24,20 +32,20 @@ class SampledPicture:
     """
 
     def __init__(self, frame: av.VideoFrame, captured_at: int) -> None:
-        self._frame = frame
         plane = frame.planes[0]
+        self._memory = np.frombuffer(memoryview(plane), np.uint8)
         self.captured_at = captured_at
         """Microseconds since 1970, when its packet arrived."""
         self.rgb: NDArray[np.uint8] = np.ndarray(
             (frame.height, frame.width, 3),
             np.uint8,
-            buffer=memoryview(plane),
+            buffer=self._memory.data,
             strides=(plane.line_size, 3, 1),
         )
 
     def erase(self) -> None:
-        """Overwrite the picture with zeros."""
-        self.rgb.fill(0)
+        """Overwrite the picture with zeros, and what lies behind the end of each of its lines."""
+        self._memory.fill(0)
 
 
 class PictureDecoder:
@@ -48,15 +56,18 @@ class PictureDecoder:
     """
 
     def __init__(self, *, interval: float, width: int, threads: int) -> None:
-        self._interval = interval
+        self._interval = Fraction(interval).limit_denominator(1_000_000)
         self._width = width
         self._threads = threads
         self._decoder: av.VideoCodecContext | None = None
         self._reformatter = av.video.reformatter.VideoReformatter()
+        self._header: StreamHeader | None = None
         self._tick = Fraction(1, 1)
         self._session = -1
         self._expected = -1
-        self._next_due: float | None = None
+        self._origin: Fraction | None = None
+        self._looked_in = -1
+        self._shown = self._period = Fraction(0)
         self.skipped = 0
         """Packets passed over: before a key picture, or not decodable."""
 
@@ -66,50 +77,74 @@ class PictureDecoder:
             # Something is missing: what follows makes no sense before the next key picture.
             self._decoder = None
             if packet.session != self._session:
-                self._next_due = None
+                self._origin = None
         self._session, self._expected = packet.session, packet.sequence + 1
-        if self._decoder is None:
-            if packet.header is None or not packet.key:
-                self.skipped += 1
-                return
-            self._decoder = self._open(packet.header)
-        encoded = av.Packet(packet.data)
-        encoded.pts, encoded.dts = packet.pts, packet.dts
-        encoded.time_base = self._tick
+        if packet.key and packet.header not in (None, self._header):
+            self._decoder = None
         try:
-            frames = self._decoder.decode(encoded)
-        except av.error.FFmpegError:
+            frames = self._decode(packet)
+        except _UNDECODABLE:
+            self._decoder = None
             self.skipped += 1
             return
         for frame in frames:
             if self._is_due(frame):
-                yield self._sample(frame, packet.captured_at)
+                try:
+                    picture = self._sample(frame, packet.captured_at)
+                except _UNDECODABLE:
+                    self.skipped += 1
+                else:
+                    yield picture
+
+    def _decode(self, packet: EncodedPacket) -> list[av.VideoFrame]:
+        if self._decoder is None:
+            if packet.header is None or not packet.key:
+                raise _Unready
+            self._decoder = self._open(packet.header)
+        if not packet.data:
+            raise _Unready  # to FFmpeg, a packet without data says that no more will come
+        encoded = av.Packet(packet.data)
+        encoded.pts, encoded.dts = packet.pts, packet.dts
+        encoded.time_base = self._tick
+        return self._decoder.decode(encoded)
 
     def _open(self, header: StreamHeader) -> av.VideoCodecContext:
         decoder = av.CodecContext.create(header.codec, "r")
-        assert isinstance(decoder, av.VideoCodecContext)
+        if not isinstance(decoder, av.VideoCodecContext):
+            raise _Unready
         decoder.extradata = header.extradata or None
         decoder.thread_count = self._threads
         decoder.width, decoder.height = header.width, header.height
+        self._header = header
         self._tick = Fraction(header.time_base_numerator, header.time_base_denominator)
+        rate = Fraction(header.frame_rate_numerator, header.frame_rate_denominator)
+        self._period = 1 / rate if rate else Fraction(1, 25)
         return decoder
 
     def _is_due(self, frame: av.VideoFrame) -> bool:
-        if not self._interval or frame.pts is None:
+        """Whether it is the first picture in its interval, counted from the session's first.
+
+        Exact, so that no rate of pictures adds a drift; what was missed is not made up for.
+        """
+        if not self._interval:
             return True
-        shown = float(frame.pts * self._tick)
-        if self._next_due is None or shown < self._next_due - 2 * self._interval:
-            self._next_due = shown  # a new stream, or times that jumped back
-        if shown < self._next_due:
-            return False
-        # Counted on from when it was due, so that a slow rate of pictures adds no drift; but what
-        # was missed is not made up for.
-        self._next_due = max(self._next_due + self._interval, shown)
+        # A picture without a time follows the one before.
+        shown = self._shown + self._period if frame.pts is None else frame.pts * self._tick
+        self._shown = shown
+        if self._origin is not None:
+            number = (shown - self._origin) // self._interval
+            if self._looked_in - 2 <= number <= self._looked_in:
+                return False
+            if number > self._looked_in:
+                self._looked_in = number
+                return True
+        # A new stream, or times that jumped back.
+        self._origin, self._looked_in = shown, 0
         return True
 
     def _sample(self, frame: av.VideoFrame, captured_at: int) -> SampledPicture:
         width = min(self._width, frame.width)
-        height = round(frame.height * width / frame.width)
+        height = max(1, round(frame.height * width / frame.width))
         scaled = self._reformatter.reformat(
             frame,
             width=width,

@@ -1,0 +1,101 @@
+"""The notice's words, read from ``wording.toml``: Japanese first, English beside it."""
+
+from __future__ import annotations
+
+__all__ = ["Item", "System", "Wording", "choose", "load_wording"]
+
+import string
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+
+import msgspec
+
+from runtime import Bilingual
+
+_FORMATTER = string.Formatter()
+
+
+class _Closed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the tables of ``wording.toml``."""
+
+
+class Item(_Closed, frozen=True):
+    """One question that a passer-by may have about a system, and its answer."""
+
+    label: Bilingual
+    texts: tuple[Bilingual, ...]
+    """Variants: the first one whose facts are all known is shown."""
+    points: tuple[Bilingual, ...] = ()
+    optional: bool = False
+    """Left out where no variant's facts are known; other items must always have an answer."""
+
+
+class System(_Closed, frozen=True):
+    """What is said of one system."""
+
+    title: Bilingual
+    term: Bilingual
+    """Its name in the guideline."""
+    summary: tuple[Bilingual, ...]
+    items: tuple[Item, ...]
+
+
+class Page(_Closed, frozen=True):
+    title: Bilingual
+    intro: Bilingual
+
+
+class Lead(_Closed, frozen=True):
+    """The first sentences, by what the cameras are used for (guideline 9.1(1))."""
+
+    both: Bilingual
+    crowd: Bilingual
+    security: Bilingual
+    neither: Bilingual
+    wifi: Bilingual
+
+
+class Separation(_Closed, frozen=True):
+    title: Bilingual
+    text: Bilingual
+    limits: Bilingual
+    """What the separation does not do yet."""
+
+
+class Contact(_Closed, frozen=True):
+    title: Bilingual
+    text: Bilingual
+
+
+class Wording(_Closed, frozen=True):
+    """All of it."""
+
+    page: Page
+    lead: Lead
+    systems: dict[str, System]
+    separation: Separation
+    contact: Contact
+    attributes: dict[str, Bilingual]
+
+
+def load_wording() -> Wording:
+    """Read the words that this package carries."""
+    text = resources.files("actors.notice").joinpath("wording.toml").read_text(encoding="utf-8")
+    return msgspec.convert(tomllib.loads(text), Wording)
+
+
+def choose(texts: Sequence[Bilingual], facts: Mapping[str, Bilingual]) -> Bilingual | None:
+    """The first of several texts whose facts are all known, with the facts filled in."""
+    for text in texts:
+        if _names(text) <= facts.keys():
+            english = text.en.format_map({name: fact.en for name, fact in facts.items()})
+            return Bilingual(
+                ja=text.ja.format_map({name: fact.ja for name, fact in facts.items()}),
+                en=english[:1].upper() + english[1:],
+            )
+    return None
+
+
+def _names(text: Bilingual) -> set[str]:
+    return {name for part in (text.ja, text.en) for _, name, _, _ in _FORMATTER.parse(part) if name}

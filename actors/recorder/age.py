@@ -1,0 +1,185 @@
+"""Writing age v1 files as a stream: encrypted for a manager whose private key the pole never sees.
+
+The format is C2SP's age v1 (https://c2sp.org/age), so that the standard ``age`` program opens what
+is written here. Two parts of it are used: the X25519 recipient stanza, and the payload in chunks of
+64 KiB, each sealed by itself. A sealed chunk stays readable whatever happens to those after it.
+"""
+
+from __future__ import annotations
+
+__all__ = ["CHUNK", "AgeWriter", "Recipient", "read_recipients"]
+
+import hmac
+import os
+from base64 import b64encode
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from actors.recorder.bech32 import decode
+from runtime import Unrecoverable
+
+CHUNK = 64 * 1024
+"""Bytes of plaintext in each sealed chunk but the last (age v1, "Payload")."""
+
+_VERSION = b"age-encryption.org/v1"
+_ACCEPTED = (
+    "accepted: one public key a line, beginning with age1 (as age-keygen or `smartpole keys make` "
+    "print it), and comments beginning with #"
+)
+_LARGEST_RECIPIENTS_FILE = 64 * 1024
+
+
+class Sink(Protocol):
+    """Where ciphertext goes. It takes all of it or raises."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
+class Recipient:
+    """A public key, ``age1…``, that a file can be encrypted to (age v1, "The X25519 recipient").
+
+    Raises ValueError with a reason that does not repeat the text.
+    """
+
+    __slots__ = ("_key", "_raw")
+
+    def __init__(self, text: str) -> None:
+        if text.upper().startswith("AGE-SECRET-KEY-"):
+            raise ValueError(
+                "this is a private key, which has no business on a pole: take it away from here, "
+                "consider it exposed and make a new one"
+            )
+        prefix, raw = decode(text)
+        if prefix != "age" or len(raw) != 32:
+            raise ValueError("this is no X25519 public key of age")
+        self._raw = raw
+        self._key = X25519PublicKey.from_public_bytes(raw)
+        self.wrap(bytes(16))  # refuses the few points for which anyone could unwrap
+
+    def wrap(self, file_key: bytes) -> bytes:
+        """The header's stanza by which the holder of the private key gets the file key."""
+        ephemeral = X25519PrivateKey.generate()
+        share = ephemeral.public_key().public_bytes_raw()
+        try:
+            shared = ephemeral.exchange(self._key)
+        except ValueError:
+            raise ValueError("this public key is of low order and would protect nothing") from None
+        key = _derive(shared, salt=share + self._raw, info=_VERSION + b"/X25519")
+        # A key that is used once may have a constant nonce, as the specification has it.
+        body = ChaCha20Poly1305(key).encrypt(bytes(12), file_key, None)
+        return b"-> X25519 " + _base64(share) + b"\n" + _base64(body) + b"\n"
+
+
+class AgeWriter:
+    """Encrypts a stream into a sink while it is being written.
+
+        writer = AgeWriter(file, recipients)
+        writer.write(b"...")
+        writer.close()
+
+    Chunks go to the sink as soon as they are full and followed by more; ``sealed`` says how many
+    bytes of plaintext have gone there. What is not sealed yet is in memory only. If the sink
+    raises, the writer must not be used again; what was sealed before stays readable.
+    """
+
+    def __init__(self, sink: Sink, recipients: Sequence[Recipient]) -> None:
+        if not recipients:
+            raise ValueError("a file must be encrypted to somebody: there is no recipient")
+        self._sink = sink
+        self._pending = bytearray()
+        self._counter = 0
+        self._closed = False
+        self.sealed = 0
+        file_key, nonce = os.urandom(16), os.urandom(16)
+        self._aead = ChaCha20Poly1305(_derive(file_key, salt=nonce, info=b"payload"))
+        sink.write(_header(file_key, recipients) + nonce)
+
+    def write(self, data: bytes) -> None:
+        """Encrypt so many bytes of plaintext, of any length."""
+        self._require_open()
+        self._pending += data
+        # A full chunk waits for what follows: the last one is marked as such and may not be
+        # empty, so which one is the last must be known before it is sealed.
+        count = (len(self._pending) - 1) // CHUNK
+        if count <= 0:
+            return
+        size = count * CHUNK
+        with memoryview(self._pending) as view:
+            sealed = [self._seal(view[at : at + CHUNK], last=False) for at in range(0, size, CHUNK)]
+        self._sink.write(b"".join(sealed))
+        del self._pending[:size]
+        self.sealed += size
+
+    def close(self) -> None:
+        """Seal what is left and mark the end. The sink stays open."""
+        self._require_open()
+        self._closed = True
+        self._sink.write(self._seal(self._pending, last=True))
+        self.sealed += len(self._pending)
+        self._pending.clear()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise ValueError("this age file is closed")
+
+    def _seal(self, plaintext: memoryview | bytearray, *, last: bool) -> bytes:
+        nonce = self._counter.to_bytes(11, "big") + bytes([last])
+        self._counter += 1
+        return self._aead.encrypt(nonce, plaintext, None)
+
+
+def read_recipients(path: Path) -> tuple[Recipient, ...]:
+    """The public keys in a recipients file.
+
+    Raises Unrecoverable, naming the file and the line, and never what stands there: it may be a
+    private key by mistake.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(_LARGEST_RECIPIENTS_FILE + 1).decode("utf-8")
+    except OSError as error:
+        raise Unrecoverable(
+            f"the recipients file {path} can't be read ({error.strerror}), and without a public "
+            f"key nothing may be recorded (guideline 7.3(1)). {_ACCEPTED}"
+        ) from None
+    except UnicodeDecodeError:
+        raise Unrecoverable(f"the recipients file {path} is no text. {_ACCEPTED}") from None
+    if len(text) > _LARGEST_RECIPIENTS_FILE:
+        raise Unrecoverable(f"the recipients file {path} is too large. {_ACCEPTED}")
+    recipients: list[Recipient] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        entry = line.strip()
+        if not entry or entry.startswith("#"):
+            continue
+        try:
+            recipients.append(Recipient(entry))
+        except ValueError as error:
+            raise Unrecoverable(f"{path}, line {number}: {error}. {_ACCEPTED}") from None
+    if not recipients:
+        raise Unrecoverable(
+            f"the recipients file {path} holds no public key, and without one nothing may be "
+            f"recorded (guideline 7.3(1)). {_ACCEPTED}"
+        )
+    return tuple(recipients)
+
+
+def _header(file_key: bytes, recipients: Sequence[Recipient]) -> bytes:
+    stanzas = b"".join(recipient.wrap(file_key) for recipient in recipients)
+    header = _VERSION + b"\n" + stanzas + b"---"
+    mac = hmac.digest(_derive(file_key, salt=b"", info=b"header"), header, "sha256")
+    return header + b" " + _base64(mac) + b"\n"
+
+
+def _derive(secret: bytes, *, salt: bytes, info: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=salt, info=info).derive(secret)
+
+
+def _base64(data: bytes) -> bytes:
+    """RFC 4648 without padding. Stanza bodies here are 32 bytes, so no line needs to be broken."""
+    return b64encode(data).rstrip(b"=")

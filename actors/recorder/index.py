@@ -1,0 +1,145 @@
+"""The index of segments: which files there are, from when, and whether they are complete."""
+
+from __future__ import annotations
+
+__all__ = ["PART", "SegmentIndex", "SegmentState", "StorageTrouble", "name_of", "start_of"]
+
+import enum
+import os
+import re
+import secrets
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlite_utils import Database
+from sqlite_utils.db import Table
+
+from runtime import SmartpoleError
+
+PART = ".part"
+"""Ending of a file that is still being written."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAME = re.compile(r"(\d{8}T\d{6}Z)-[A-Za-z0-9_-]{1,60}-[0-9a-f]{8}\.mp4\.age", re.ASCII)
+_TIME = "%Y%m%dT%H%M%SZ"
+_LOCK_PATIENCE = 10.0
+"""Seconds to wait for another connection's transaction."""
+
+
+class StorageTrouble(SmartpoleError):
+    """The folder for recordings can't be used now: full, gone, read-only. It may mend itself."""
+
+
+class SegmentState(enum.Enum):
+    """How far a segment has come."""
+
+    OPEN = "open"
+    """Being written."""
+    COMPLETE = "complete"
+    CUT = "cut"
+    """It breaks off: the recorder or the disk failed. It plays up to there."""
+
+
+def name_of(place: str, started_at: int) -> str:
+    """A segment's file name, from its place and the time of its first frame (µs since 1970)."""
+    moment = _EPOCH + timedelta(microseconds=started_at)
+    return f"{moment:{_TIME}}-{place}-{secrets.token_hex(4)}.mp4.age"
+
+
+def start_of(name: str) -> int | None:
+    """When a segment of that name began (µs since 1970, whole seconds); None if it is none."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    try:
+        moment = datetime.strptime(match[1], _TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return int((moment - _EPOCH).total_seconds()) * 1_000_000
+
+
+class SegmentIndex:
+    """One SQLite file, opened for each call, so that any thread may call.
+
+    Every method blocks and raises StorageTrouble.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._database() as database:
+            database.enable_wal()
+            self._table(database).create(
+                {
+                    "name": str,
+                    "place": str,
+                    "started_at": int,
+                    "ended_at": int,
+                    "codec": str,
+                    "width": int,
+                    "height": int,
+                    "bytes": int,
+                    "state": str,
+                },
+                pk="name",
+                not_null={"place", "started_at", "bytes", "state"},
+                if_not_exists=True,
+                strict=True,
+            )
+
+    def opened(self, name: str, **facts: Any) -> None:
+        """Note a segment that is going to be written; replaces what was noted of that name."""
+        row = {"name": name, "bytes": 0, "state": SegmentState.OPEN.value, **facts}
+        with self._database() as database:
+            self._table(database).insert(row, replace=True)
+
+    def closed(self, name: str, *, ended_at: int | None, size: int, state: SegmentState) -> None:
+        """Note how a segment ended; ``ended_at`` in µs since 1970, None where nobody knows."""
+        with self._database() as database:
+            database.execute(
+                "update segments set ended_at = ?, bytes = ?, state = ? where name = ?",
+                (ended_at, size, state.value, name),
+            )
+
+    def names(self, *, state: SegmentState) -> set[str]:
+        with self._database() as database:
+            rows = self._table(database).rows_where("state = ?", [state.value], select="name")
+            return {row["name"] for row in rows}
+
+    def started(self) -> dict[str, int]:
+        """When each segment began, by name."""
+        with self._database() as database:
+            rows = self._table(database).rows_where(select="name, started_at")
+            return {row["name"]: row["started_at"] for row in rows}
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Remove these rows, and what the write-ahead log still holds of them."""
+        with self._database() as database:
+            with database.atomic():
+                for name in names:
+                    self._table(database).delete_where("name = ?", [name])
+            # secure_delete overwrites the database's own pages; the log keeps old ones until now.
+            database.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    @staticmethod
+    def _table(database: Database) -> Table:
+        return database.table("segments")
+
+    @contextmanager
+    def _database(self) -> Iterator[Database]:
+        try:
+            # SQLite would make it readable to others; its log takes over the file's mode.
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            connection = sqlite3.connect(self._path, timeout=_LOCK_PATIENCE)
+        except (OSError, sqlite3.Error) as error:
+            raise StorageTrouble(f"the index of recordings can't be opened: {error}") from None
+        try:
+            connection.execute("PRAGMA secure_delete=ON").fetchall()
+            yield Database(connection, execute_plugins=False)
+        except sqlite3.Error as error:
+            raise StorageTrouble(f"the index of recordings can't be used: {error}") from None
+        finally:
+            connection.close()

@@ -1,0 +1,83 @@
+"""The retention actor: nothing recorded grows older than it may."""
+
+from __future__ import annotations
+
+__all__ = ["Retention", "RetentionSettings"]
+
+import time
+from typing import ClassVar
+
+import trio
+
+from actors.recorder.capability import RecordingExpiry, StorageTrouble
+from runtime import Actor, Domain, Duration, Needs, Reading, Settings, reading
+
+_LIMIT = Duration(14 * 86_400)
+_SHORTEST = Duration(60)
+
+
+class RetentionSettings(Settings, frozen=True, kw_only=True):
+    """How long recordings are kept."""
+
+    keep: Duration = _LIMIT
+    """Counted from a segment's first frame. It can be made shorter, never longer."""
+    sweep: Duration = Duration(60)
+    """How often to look for what has expired, which is how late a deletion may be."""
+
+    published: ClassVar[tuple[str, ...]] = ("keep",)
+
+    def __post_init__(self) -> None:
+        if self.keep > _LIMIT:
+            raise ValueError(
+                "Expected keep of at most 14d: recordings are kept for two weeks at most "
+                "(guideline 7.1(3))"
+            )
+        if self.keep < _SHORTEST:
+            raise ValueError("Expected keep of at least 1min")
+        if not 0.1 <= self.sweep <= 60:
+            raise ValueError("Expected sweep of at least 100ms and at most 1min")
+
+    def headline(self) -> str:
+        return f"keeps {self.keep}"
+
+
+class Retention(Actor, domain=Domain.SECURITY):
+    """Deletes each segment whose first frame is older than ``keep``: file, index row and log.
+
+    The first sweep is over before the actor counts as started, so that a pole that was off for
+    long deletes first. A segment that can't be deleted holds up no other; it is reported and
+    tried again at every sweep. The deletion may be late by one sweep.
+    """
+
+    recordings: Needs[RecordingExpiry]
+    settings: RetentionSettings
+    sweeps: Reading = reading(vital=True)
+    segments_deleted: Reading
+
+    async def start(self) -> None:
+        await self._sweep()
+
+    async def run(self) -> None:
+        while True:
+            await trio.sleep(self.settings.sweep)
+            await self._sweep()
+
+    async def _sweep(self) -> None:
+        before = int((self._now() - self.settings.keep) * 1_000_000)
+        try:
+            names = await self.blocking(self.recordings.expired, before)
+            if names:
+                deleted, failed = await self.blocking(self.recordings.delete, names)
+                self.segments_deleted.add(len(deleted))
+                if deleted:
+                    self.log.info("expired segments deleted", segments=len(deleted))
+                for name, reason in failed.items():
+                    self.log.error("expired segment not deleted", segment=name, reason=reason)
+        except StorageTrouble as trouble:
+            self.log.error("sweep not completed", reason=str(trouble))
+        else:
+            self.sweeps.add()
+
+    def _now(self) -> float:
+        """Seconds since 1970."""
+        return time.time()

@@ -1,0 +1,111 @@
+"""``python -m bench``: run benchmarks, print a table, write JSON."""
+
+from __future__ import annotations
+
+__all__ = ["main"]
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import cast
+
+import msgspec
+
+from bench.harness import Benchmark, BenchmarkFailed, Effort
+from bench.report import BenchmarkReport, Report, print_report, read_environment
+
+BENCHMARKS = {
+    "channel": "sending and receiving, against trio, asyncio and pykka",
+    "supervisor": "starting, stopping and restarting, against a bare loop and pykka",
+    "inference": "each model by provider, threads, size and batch, against a plain session",
+    "pipeline": "pictures a second and latency, against a bare loop",
+    "demo": "the demo to its first count, and its memory (only when named)",
+}
+"""Each is a module here with a function ``benchmark``."""
+
+_ONLY_WHEN_NAMED = ("demo",)
+_OURS = ("bench", "actors", "models", "runtime")
+_USUAL = Effort()
+_QUICK = Effort(rounds=5, scale=0.25)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what is asked for. Exit status 1: something failed, or a target was missed (--check)."""
+    options = _parser().parse_args(arguments)
+    names = options.names or [name for name in BENCHMARKS if name not in _ONLY_WHEN_NAMED]
+    effort = _QUICK if options.quick else _USUAL
+    environment = read_environment()
+    benchmarks = []
+    for name in dict.fromkeys(names):
+        print(f"· {name}: {BENCHMARKS[name]}", file=sys.stderr, flush=True)
+        benchmarks.append(_run(name, effort))
+    report = Report(quick=options.quick, environment=environment, benchmarks=tuple(benchmarks))
+    print_report(report)
+    written = _write(report, options.json)
+    if report.has_failed or not written:
+        return 1
+    return 1 if options.check and report.missed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    listing = "\n".join(f"  {name:12}{text}" for name, text in BENCHMARKS.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="Measure smartpole, each figure beside what it is compared with.",
+        epilog=f"benchmarks:\n{listing}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", choices=BENCHMARKS, help="which; all but demo if none"
+    )
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        default=Path("var/bench/latest.json"),
+        help="where the figures are written (%(default)s)",
+    )
+    parser.add_argument("--quick", action="store_true", help="take less time, be less certain")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
+    return parser
+
+
+def _run(name: str, effort: Effort) -> BenchmarkReport:
+    began = perf_counter()
+    try:
+        benchmark = cast(Benchmark, importlib.import_module(f"bench.{name}").benchmark)
+        outcome = benchmark(effort)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in _OURS:
+            raise
+        return BenchmarkReport(
+            name=name,
+            seconds=perf_counter() - began,
+            failure=f"{error.name} is not installed. Set up with: make develop",
+        )
+    except BenchmarkFailed as error:
+        return BenchmarkReport(name=name, seconds=perf_counter() - began, failure=str(error))
+    return BenchmarkReport(
+        name=name,
+        seconds=round(perf_counter() - began, 1),
+        figures=outcome.figures,
+        not_available=outcome.not_available,
+    )
+
+
+def _write(report: Report, path: Path) -> bool:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+    except OSError as error:
+        print(f"bench: {path} can't be written: {error.strerror}", file=sys.stderr)
+        return False
+    print(f"written: {path}", file=sys.stderr)
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+"""The crowd pipeline under a real pole, against a bare loop over the same clip.
+
+What counts is the steady state: loading the models, connecting and the first picture are left out
+on both sides. Both see the same pictures, which is checked: they must count the same people.
+"""
+
+from __future__ import annotations
+
+__all__ = ["benchmark"]
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import av
+
+from bench.bare import BareLoop
+from bench.harness import (
+    BenchmarkFailed,
+    Comparison,
+    Effort,
+    Figure,
+    Outcome,
+    Target,
+    compare,
+    percentile,
+    take_turns,
+)
+from bench.logs import quietly
+from bench.small_pole import run_small_pole
+from models import ModelError, ModelStore
+
+CLIP = Path("var/footage/street.mp4")
+MODELS = Path("var/models")
+
+OURS = "crowd pipeline"
+BARE = "bare loop"
+
+_WIDTH = 768
+_THREADS = 1
+_ROUNDS = 5
+_PATIENCE = 300.0
+
+
+def benchmark(effort: Effort) -> Outcome:
+    """Measure all of it."""
+    if not CLIP.exists():
+        raise BenchmarkFailed(
+            f"{CLIP} is not there. Fetch it with: smartpole footage fetch --to {CLIP.parent}"
+        )
+    try:
+        ModelStore(MODELS).verify()
+    except ModelError as error:
+        raise BenchmarkFailed(str(error)) from None
+    bare = BareLoop(MODELS, threads=_THREADS, width=_WIDTH)
+    pictures = effort.count(24, 6)
+    rounds = min(effort.rounds, _ROUNDS)
+    with quietly():
+        return Outcome(
+            figures=(
+                _throughput("every picture", bare, pictures, 0.0, rounds),
+                _throughput("a picture a second", bare, pictures * 10, 1.0, rounds),
+                *_latency(bare, effort.count(30, 8)),
+            ),
+        )
+
+
+def _beginning(packets: int, folder: str) -> Path:
+    """The first packets of the clip, as a clip of its own, not encoded anew."""
+    path = Path(folder) / "clip.mp4"
+    with av.open(str(CLIP)) as source, av.open(str(path), "w") as target:
+        video = source.streams.video[0]
+        copy = target.add_stream_from_template(video)
+        for number, packet in enumerate(source.demux(video)):
+            if number >= packets or packet.dts is None:
+                break
+            packet.stream = copy
+            target.mux(packet)
+    return path
+
+
+def _temporary() -> AbstractContextManager[str]:
+    return TemporaryDirectory(prefix="smartpole-")
+
+
+def _throughput(what: str, bare: BareLoop, packets: int, interval: float, rounds: int) -> Figure:
+    with _temporary() as folder:
+        clip = _beginning(packets, folder)
+        expected = bare.run(clip, interval=interval)
+
+        def ours() -> float:
+            run = run_small_pole(
+                clip,
+                MODELS,
+                interval=interval,
+                width=_WIDTH,
+                threads=_THREADS,
+                enough=len(expected),
+                patience=_PATIENCE,
+            )
+            _require_same(run.people, sum(one.people for one in expected))
+            return _rate([at for at, _, _ in run.counted])
+
+        def theirs() -> float:
+            return _rate([one.counted_at for one in bare.run(clip, interval=interval)])
+
+        results = take_turns({OURS: ours, BARE: theirs}, rounds, warm_up=False)
+    return compare(
+        f"{what}, {packets} packets",
+        results,
+        OURS,
+        BARE,
+        unit="pictures/s",
+        better="higher",
+        target=Target(of="ratio", least=0.90),
+        details={"pictures": len(expected), "threads": _THREADS, "width": _WIDTH},
+    )
+
+
+def _rate(times: Sequence[float]) -> float:
+    return (len(times) - 1) / (times[-1] - times[0])
+
+
+def _require_same(ours: int, bare: int) -> None:
+    if ours != bare:
+        raise BenchmarkFailed(
+            f"the pipeline counted {ours} people and the bare loop {bare} in the same pictures: "
+            "they don't do the same work, so comparing them says nothing"
+        )
+
+
+def _latency(bare: BareLoop, pictures: int) -> list[Figure]:
+    """From the packet's arrival to its counts, at half the load of what a core can do."""
+    with _temporary() as folder:
+        interval = 0.6
+        clip = _beginning(int(pictures * interval * 10), folder)
+        expected = bare.run(clip, interval=interval, paced=True)
+        run = run_small_pole(
+            clip,
+            MODELS,
+            interval=interval,
+            width=_WIDTH,
+            threads=_THREADS,
+            enough=len(expected),
+            patience=_PATIENCE,
+            paced=True,
+        )
+    pairs = zip(expected, run.counted, strict=True)
+    ours = [(at - run.captured_at[one.packet]) / 1000 for one, (_, at, _) in pairs][1:]
+    theirs = [one.latency * 1000 for one in expected][1:]
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    figures = []
+    for name, share in (("p50", 0.50), ("p95", 0.95)):
+        value, other = percentile(ours, share), percentile(theirs, share)
+        figures.append(
+            Figure(
+                name=f"latency {name}, paced, a picture each {interval:g} s",
+                value=value,
+                unit="ms",
+                better="lower",
+                compared=Comparison(
+                    to=BARE,
+                    value=other,
+                    ratio=median(ratios) if share == 0.50 else value / other,
+                    difference=value - other,
+                ),
+                details={"pictures": len(ours), "highest, ms": max(ours)},
+                note="from packet to count; ours ends in another domain",
+            )
+        )
+    return figures

@@ -1,0 +1,217 @@
+"""The terminal view: everything on it, at any width, without a thread."""
+
+from __future__ import annotations
+
+import io
+import threading
+
+import msgspec
+import pytest
+from rich.console import Console, RenderableType
+
+from runtime.channel import ChannelStatistics
+from runtime.graph.measure import cells
+from runtime.status import ActorStatus, FolderStatus, PoleStatus
+from runtime.supervisor import CrashRecord
+from runtime.view import LiveView, render_status, render_summary
+
+CRASH = CrashRecord(
+    child="recorder",
+    incarnation=1,
+    unix_time=1_800_000_000.0,
+    error="DiskFull",
+    message="the disk below security/ is full. Free space; recording goes on by itself.",
+    where="actors/recorder/segment.py:120 write",
+    phase="running",
+)
+
+
+def a_queue(**changes: object) -> ChannelStatistics:
+    queue = ChannelStatistics(
+        name="crowd.packets",
+        message="EncodedPacket",
+        overflow="drop-oldest",
+        capacity=128,
+        waiting=3,
+        in_hand=1,
+        high_water=17,
+        accepted=100,
+        acknowledged=84,
+        dropped=12,
+        replaced=0,
+        redelivered=0,
+        poisoned=0,
+    )
+    return msgspec.structs.replace(queue, **changes)
+
+
+def an_actor(name: str, domain: str, **changes: object) -> ActorStatus:
+    actor = ActorStatus(
+        name=name,
+        type_name=name,
+        domain=domain,
+        headline="",
+        state="running",
+        incarnation=1,
+        restarts=0,
+        crashes=0,
+        last_crash=None,
+        inlets=(),
+        readings={},
+        idle=(),
+    )
+    return msgspec.structs.replace(actor, **changes)
+
+
+def a_pole(*actors: ActorStatus, uptime: float = 65) -> PoleStatus:
+    return PoleStatus(
+        name="east-exit-01",
+        process=4242,
+        unix_time=1_800_000_065.0,
+        uptime=uptime,
+        isolation="one process; what crosses between domains is checked",
+        blueprint="ab12cd34" * 8,
+        actors=actors
+        or (
+            an_actor("camera", "capture", headline="[::1]:554 [bold]street", readings={"n": 12345}),
+            an_actor("crowd", "crowd", inlets=(a_queue(),), readings={"people_now": 4}),
+            an_actor("recorder", "security", readings={"segments_written": 2}),
+        ),
+        folders=(
+            FolderStatus(
+                scope="security",
+                holders=("recorder: RecordingStore (append segments)",),
+                files=4,
+                size=12_345_678,
+            ),
+        ),
+        without_storage=("camera", "crowd"),
+    )
+
+
+FAILED = a_pole(
+    an_actor(
+        "recorder",
+        "security",
+        state="resting after too many crashes",
+        incarnation=3,
+        restarts=2,
+        crashes=3,
+        last_crash=CRASH,
+        inlets=(a_queue(waiting=128, poisoned=2),),
+        readings={"segments_written": 0},
+        idle=("segments_written",),
+    ),
+)
+
+
+def printed(renderable: RenderableType, width: int = 120) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
+    console.print(renderable)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_status_shows_lives_queues_and_readings() -> None:
+    text = printed(render_status(a_pole()))
+    assert "east-exit-01 · up 1 min 05 s · process 4242 · blueprint ab12cd34ab12" in text
+    assert "one process; what crosses between domains is checked" in text
+    assert "crowd · crowd" in text
+    assert "● running" in text
+    assert "3/128 ↑17 ✗12" in text
+    assert "people now 4" in text
+    assert "n 12,345" in text
+
+
+def test_what_an_actor_says_is_never_taken_for_markup() -> None:
+    assert "[::1]:554 [bold]street" in printed(render_status(a_pole()))
+
+
+def test_status_shows_the_last_crashes() -> None:
+    text = printed(render_status(FAILED))
+    assert "✗ resting" in text
+    assert "recorder #1 DiskFull while running, actors/recorder/segment.py:120 write" in text
+    assert "the disk below security/ is full." in text
+    assert "128/128 ↑17 ✗14" in text
+
+
+def test_what_latest_replaces_is_no_loss() -> None:
+    queue = a_queue(overflow="latest", capacity=1, waiting=1, dropped=0, replaced=40)
+    text = printed(render_status(a_pole(an_actor("crowd", "crowd", inlets=(queue,)))))
+    assert "1/1 ↑17 " in text
+    assert "✗" not in text.split("restarts")[0]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("status", [a_pole(), FAILED])
+@pytest.mark.parametrize("compact", [False, True])
+def test_everything_keeps_to_the_width(width: int, status: PoleStatus, compact: bool) -> None:
+    text = printed(render_status(status, compact=compact), width)
+    text += printed(render_summary(status), width)
+    assert max(cells(line.rstrip()) for line in text.splitlines()) <= width
+
+
+def test_summary_says_what_was_stored_and_what_was_not() -> None:
+    text = printed(render_summary(a_pole()))
+    assert "security/" in text
+    assert "12.3 MB" in text
+    assert "recorder: RecordingStore (append segments)" in text
+    assert "camera  stored nothing: holds no storage capability" in text
+    assert "✓ Every actor worked." in text
+
+
+def test_summary_says_why_not_every_actor_worked() -> None:
+    text = printed(render_summary(FAILED))
+    assert "recorder 3 times, restarted 2 ×" in text
+    assert "✗ Not every actor worked:" in text
+    assert "recorder crashed\n" in text
+    assert "recorder is resting after too many crashes" in text
+    assert "recorder did none of its work: segments written is still 0" in text
+
+
+def test_summary_of_a_pole_that_stores_nothing() -> None:
+    status = msgspec.structs.replace(a_pole(), folders=(), without_storage=())
+    assert "No actor holds a storage capability." in printed(render_summary(status))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(5, "5 s"), (65, "1 min 05 s"), (7380, "2 h 03 min"), (90_000, "1 d 1 h")],
+)
+def test_uptime_in_words(seconds: float, words: str) -> None:
+    assert f"up {words} ·" in printed(render_status(a_pole(uptime=seconds)))
+
+
+def test_without_a_terminal_there_is_one_plain_line_each_five_seconds() -> None:
+    output = io.StringIO()
+    with LiveView(Console(file=output, width=40)) as view:
+        for uptime in (0.0, 2.5, 4.9, 5.0, 7.0, 12.0, 1.0):
+            view.update(a_pole(uptime=uptime))
+    lines = output.getvalue().splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["0 s", "5 s", "12 s", "1 s"]
+    assert "crowd people now 4" in lines[0]
+    assert "\x1b" not in output.getvalue()
+
+
+def test_the_live_view_starts_no_thread_and_redraws_in_place() -> None:
+    output = io.StringIO()
+    console = Console(file=output, width=100, height=40, force_terminal=True)
+    before = threading.active_count()
+    with LiveView(console) as view:
+        view.update(a_pole())
+        assert threading.active_count() == before
+        view.update(a_pole(uptime=66))
+    assert "up 1 min 06 s" in output.getvalue()
+    assert "\x1b[1A" in output.getvalue()
+
+
+def test_a_low_terminal_gets_one_line_for_each_actor() -> None:
+    output = io.StringIO()
+    actors = [
+        an_actor(f"crowd-{n}", "crowd", headline="HEADLINE", readings={"a": 1, "b": 2})
+        for n in range(8)
+    ]
+    with LiveView(Console(file=output, width=100, height=20, force_terminal=True)) as view:
+        view.update(a_pole(*actors))
+    assert "HEADLINE" not in output.getvalue()
+    assert "crowd-7" in output.getvalue()

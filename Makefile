@@ -29,7 +29,7 @@ help: ## show this list
 
 demo: setup material ## the whole pole on real street footage, for DEMO_SECONDS (60)
 	@$(BIN)/smartpole run conf/demo.toml --view --for $(DEMO_SECONDS)
-	@echo "What the site's manager can do, with the key made for this demo ():"
+	@echo "What the site's manager can do, with the key made for this demo ($(MANAGER_KEY)):"
 	@$(BIN)/smartpole segments probe var/demo/security --identity $(MANAGER_KEY)
 
 test: develop material ## every test that this machine can run

@@ -1,5 +1,8 @@
 """The bare loop that the crowd pipeline is compared with: decode, scale, look, count. Nothing else.
 
+``python -m bench.bare CLIP MODELS INTERVAL WIDTH`` runs it as a process of its own, in the clip's
+own time, and prints a line for each picture.
+
 It uses the same models, sessions, pre- and post-processing as the crowd actor, and no runtime:
 no messages, no channels, no borders, no supervisor, nothing overwritten.
 """
@@ -8,6 +11,7 @@ from __future__ import annotations
 
 __all__ = ["BareLoop", "Looked"]
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -66,9 +70,10 @@ class BareLoop:
 
         ``paced`` reads each packet when its time has come, as a camera would send it.
         """
-        return list(self._looks(clip, interval, paced))
+        return list(self.looks(clip, interval=interval, paced=paced))
 
-    def _looks(self, clip: Path, interval: float, paced: bool) -> Iterator[Looked]:
+    def looks(self, clip: Path, *, interval: float, paced: bool) -> Iterator[Looked]:
+        """As ``run``, each picture as soon as it has been looked at."""
         scaler = VideoReformatter()
         next_due = 0.0
         with av.open(str(clip)) as container:
@@ -106,3 +111,15 @@ class BareLoop:
             (one.attributes.gender, one.attributes.age, one.attributes.mask) for one in seen
         )
         return found.total()
+
+
+def main(clip: str, models: str, interval: str, width: str) -> None:
+    """Count in a clip in its own time, over and over, until terminated."""
+    loop = BareLoop(Path(models), threads=1, width=int(width))
+    while True:
+        for looked in loop.looks(Path(clip), interval=float(interval), paced=True):
+            print(looked.people, flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -56,7 +56,7 @@ def benchmark(effort: Effort) -> Outcome:
         raise BenchmarkFailed(str(error)) from None
     bare = BareLoop(MODELS, threads=_THREADS, width=_WIDTH)
     pictures = effort.count(24, 6)
-    rounds = min(effort.rounds, _ROUNDS)
+    rounds = 2 if effort.is_quick else _ROUNDS
     with quietly():
         return Outcome(
             figures=(

@@ -138,10 +138,12 @@ class Queue(Generic[M]):
         if len(waiting) >= self.capacity:
             if self.overflow is BLOCK:
                 return False
-            waiting.popleft()
             if self.overflow is LATEST:
-                self._replaced += 1
+                # After a crash, the one that was in hand may wait as well.
+                self._replaced += len(waiting)
+                waiting.clear()
             else:
+                waiting.popleft()
                 self._dropped += 1
         waiting.append(message)
         self._accepted += 1
@@ -231,14 +233,19 @@ class Queue(Generic[M]):
 
     # -- the pole's side --------------------------------------------------------------------
 
-    def reopen(self) -> None:
-        """A new incarnation begins: what the last one had in hand waits again, in order."""
+    def reopen(self, *, crashed: bool = True) -> None:
+        """A new incarnation begins: what the last one had in hand waits again, in order.
+
+        ``crashed`` says whether that one crashed, or was ended by its supervisor (because a
+        sibling crashed), for which the message in hand is not to blame.
+        """
         self._finished = False
         if not self._in_hand:
             return
         first = self._in_hand[0]
-        self._front_deliveries = self._front_deliveries + 1 if first is self._front else 1
-        self._front = first
+        if first is not self._front:
+            self._front, self._front_deliveries = first, 0
+        self._front_deliveries += crashed
         if self._front_deliveries >= _MAX_DELIVERIES:
             # The group in hand is what the receiver was working on: a decoder needs all of it
             # or nothing, so it goes as one.
@@ -306,8 +313,8 @@ class Inlet(Generic[M], metaclass=NoPublicConstructor):
                 await checkpoint()
         else:
             self._streak = 0
-            if not await queue.wait_for_message():
-                raise StopAsyncIteration
+        if not queue._waiting and not await queue.wait_for_message():
+            raise StopAsyncIteration
         return queue.take()
 
     async def batches(self, at_most: int = 256) -> AsyncGenerator[Sequence[M], None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["ActorCell"]
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ class ActorCell:
             name: [] for name in plan.actor_type.declaration.outlets
         }
         self.readings = {name: Reading() for name in plan.actor_type.declaration.readings}
+        self.crashed = False
+        """Whether the last incarnation crashed, rather than being ended by its supervisor."""
 
     def build(self, incarnation: int) -> _Incarnation:
         """A new incarnation. It takes over what the last one had in hand."""
@@ -79,27 +82,43 @@ class _Incarnation:
     async def serve(self, started: Callable[[], None]) -> None:
         cell, plan = self._cell, self._cell.plan
         for queue in cell.queues.values():
-            queue.reopen()
+            queue.reopen(crashed=cell.crashed)
+        cell.crashed = False
         held: dict[str, Capability] = {}
         try:
-            for name, capability in plan.needs.items():
-                held[name] = await trio.to_thread.run_sync(cell.mint, capability)
-            actor = self._assemble(held)
-            try:
-                await actor.start()
-                started()
-                await actor.run()
-                for queue in cell.queues.values():
-                    if not queue.manual_acknowledge:
-                        queue.acknowledge()
-            finally:
-                with trio.CancelScope(
-                    shield=True, deadline=trio.current_time() + plan.supervision.stop_timeout
-                ):
-                    await actor.stop()
+            # Closed in reverse order, each even where another's closing fails.
+            with ExitStack() as handles:
+                for name, capability in plan.needs.items():
+                    held[name] = await trio.to_thread.run_sync(cell.mint, capability)
+                    handles.callback(held[name].close)
+                await self._live(self._assemble(held), started)
+        except Exception:
+            cell.crashed = True
+            raise
+
+    async def _live(self, actor: Actor, started: Callable[[], None]) -> None:
+        crash: Exception | None = None
+        try:
+            await actor.start()
+            started()
+            await actor.run()
+            for queue in self._cell.queues.values():
+                if not queue.manual_acknowledge:
+                    queue.acknowledge()
+        except Exception as error:
+            crash = error
+            raise
         finally:
-            for handle in held.values():
-                handle.close()
+            timeout = self._cell.plan.supervision.stop_timeout
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + timeout):
+                try:
+                    await actor.stop()
+                except Exception as error:
+                    if crash is None:
+                        raise
+                    # After a failed start, stop often fails as well: the first crash is what
+                    # counts, above all where it is Unrecoverable.
+                    actor.log.warning("stop failed after a crash", error=type(error).__name__)
 
     def finish(self) -> bool:
         """An actor that has inlets ends by itself once it has received everything."""

@@ -76,10 +76,10 @@ class CameraSettings(Settings, frozen=True, kw_only=True):
 class Camera(Actor, domain=Domain.CAPTURE):
     """Receives one camera's packets and sends each to the crowd system and to the security system.
 
-    The two ways are separate channels, and neither waits for the other (guideline 5.1(1)). It
-    never decodes. When the camera can't be reached or its stream ends, it tries again for as long
-    as the pole runs, waiting longer each time; the end of a live stream is an outage, that of a
-    file is not.
+    The two ways are separate channels, and neither waits for the other (guideline 5.1(1)): a full
+    disk doesn't stop the counting, nor a slow model the recording. It never decodes. When the
+    camera can't be reached or its stream ends, it tries again for as long as the pole runs, waiting
+    longer each time; the end of a live stream is an outage, that of a file is not.
     """
 
     for_crowd: Outlet[EncodedPacket]
@@ -89,6 +89,8 @@ class Camera(Actor, domain=Domain.CAPTURE):
     packets: Reading = reading(vital=True)
     outages: Reading
     corrupt_packets: Reading
+    packets_lost: Reading
+    """Not handed on, because a receiver's queue was full: whole groups of pictures at a time."""
 
     async def start(self) -> None:
         # Receivers tell streams apart by these numbers: an earlier incarnation's must not come
@@ -97,6 +99,9 @@ class Camera(Actor, domain=Domain.CAPTURE):
         self._sequence = 0
         self._failures = 0
         self._chance = random.Random()
+        self._ways = (_Way(self.for_crowd), _Way(self.for_security))
+        # Only a file waits for its receivers; a street doesn't.
+        self._may_wait = self.settings.is_file and self.settings.pace == "fast"
 
     async def run(self) -> None:
         patience = Backoff(
@@ -151,8 +156,8 @@ class Camera(Actor, domain=Domain.CAPTURE):
 
     async def _send(self, packet: EncodedPacket) -> None:
         try:
-            await self.for_crowd.send(packet)
-            await self.for_security.send(packet)
+            for way in self._ways:
+                self.packets_lost.add(not await way.take(packet, waiting=self._may_wait))
         except BorderRefused as refusal:
             raise CameraOutage(
                 f"the camera ({self.settings.source.public}) sends what cannot be handed on: "
@@ -160,6 +165,30 @@ class Camera(Actor, domain=Domain.CAPTURE):
             ) from None
         self._sequence += 1
         self.packets.add()
+
+
+class _Way:
+    """One of the two ways that packets go. Where its queue is full, it lets everything go by up to
+    the next key picture, because a decoder can use nothing else, so that the other way flows on."""
+
+    def __init__(self, outlet: Outlet[EncodedPacket]) -> None:
+        self._outlet = outlet
+        self._is_broken = False
+
+    async def take(self, packet: EncodedPacket, *, waiting: bool) -> bool:
+        """Hand a packet on, ``waiting`` for room if need be. False where it was let go by."""
+        if waiting:
+            await self._outlet.send(packet)
+            return True
+        if self._is_broken and not packet.key:
+            return False
+        try:
+            self._outlet.send_nowait(packet)
+        except trio.WouldBlock:
+            self._is_broken = True
+            return False
+        self._is_broken = False
+        return True
 
 
 class _Pacer:

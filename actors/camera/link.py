@@ -73,6 +73,11 @@ class CameraLink(Capability, kind=Network("cameras"), rights="connect to the con
         if not container.streams.video:
             container.close()
             raise CameraOutage(f"the camera ({source.public}) sends no video")
+        if container.streams.video[0].codec_context is None:
+            container.close()
+            raise CameraOutage(
+                f"the camera ({source.public}) sends a kind of video that is not known here"
+            )
         return CameraStream(container, source)
 
 

@@ -14,7 +14,6 @@ from actors.crowd.counting import InferenceModels, PeopleCounter
 from actors.crowd.decoder import PictureDecoder
 from actors.crowd.messages import PictureCount
 from runtime import (
-    DROP_OLDEST,
     Actor,
     Domain,
     Duration,
@@ -68,7 +67,7 @@ class CrowdCounter(Actor, domain=Domain.CROWD):
     shows. The picture is overwritten as soon as it has been looked at; nothing links one picture to
     the next (guideline 6.1(4), 6.2(3))."""
 
-    packets: Inlet[EncodedPacket] = inlet(capacity=256, overflow=DROP_OLDEST, senders="one")
+    packets: Inlet[EncodedPacket] = inlet(capacity=128, senders="one")
     counts: Outlet[PictureCount]
     models: Needs[InferenceModels]
     settings: CrowdSettings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["NoticePort", "NoticeSettings", "PortTaken"]
+__all__ = ["NoticePort", "NoticeSettings", "PortTaken", "explain"]
 
 import errno
 import ipaddress
@@ -74,7 +74,7 @@ class NoticePort(Capability, kind=Network("notice"), rights="serve the public no
             self._socket.listen(_BACKLOG)
         except OSError as error:
             self._socket.close()
-            raise _explain(error, settings) from None
+            raise explain(error, settings) from None
 
     def hand_over(self) -> str:
         """A copy of the socket as a ``fd://`` address, for a server that then owns the copy."""
@@ -84,7 +84,8 @@ class NoticePort(Capability, kind=Network("notice"), rights="serve the public no
         self._socket.close()
 
 
-def _explain(error: OSError, settings: NoticeSettings) -> SmartpoleError:
+def explain(error: OSError, settings: NoticeSettings) -> SmartpoleError:
+    """Why the port can't be opened, what to do, and (by its type) whether to try again."""
     where = f"the notice can't be served at {settings.address}"
     if error.errno == errno.EADDRINUSE:
         return PortTaken(

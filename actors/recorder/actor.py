@@ -17,7 +17,6 @@ from actors.recorder.age import read_recipients
 from actors.recorder.capability import RecordingStore, StorageTrouble
 from actors.recorder.recording import Recording
 from runtime import (
-    BLOCK,
     Actor,
     Domain,
     Duration,
@@ -61,11 +60,11 @@ class Recorder(Actor, domain=Domain.SECURITY):
     Each segment is an age v1 file for the managers' public keys; the pole holds no key that opens
     it (guideline 7.3(1)), and nothing unencrypted reaches the disk. What has been received and is
     not safe in a file stays in hand: a new incarnation gets it again, from a key picture on. A
-    full or failing disk makes the recorder wait and try again; nothing is thrown away meanwhile,
-    so the camera's channel to it fills up and then blocks.
+    full or failing disk makes the recorder wait and try again; what its queue holds meanwhile is
+    kept, and the camera lets go by, and counts, what no longer fits.
     """
 
-    packets: Inlet[EncodedPacket] = inlet(capacity=1024, overflow=BLOCK, acknowledge="manual")
+    packets: Inlet[EncodedPacket] = inlet(capacity=1024, acknowledge="manual", senders="one")
     recordings: Needs[RecordingStore]
     settings: RecorderSettings
     segments_written: Reading = reading(vital=True)

@@ -70,7 +70,8 @@ class Recording:
         self._written = 0
         """How many of the pending packets the current segment has taken."""
         self._segment: _Segment | None = None
-        self._session = -1
+        self._expected = (-1, -1)
+        """Session and sequence of the packet that follows without a gap."""
         self._header: StreamHeader | None = None
         self._damaged: set[tuple[int, int]] = set()
         """Session and sequence of the current segment's packets that could not be put into it."""
@@ -124,10 +125,12 @@ class Recording:
     # -- one packet after another -----------------------------------------------------------
 
     def _write_one(self, packet: EncodedPacket) -> None:
-        if packet.session != self._session:
-            # Times start anew, and nothing before it belongs to what follows.
+        if (packet.session, packet.sequence) != self._expected:
+            # A new connection, whose times start anew, or packets that never came: a segment has
+            # no hole in it.
             self._end_segment()
-            self._session, self._header = packet.session, None
+            self._header = None
+        self._expected = (packet.session, packet.sequence + 1)
         if packet.header is not None:
             self._header = packet.header
         if packet.key and packet.data and self._header is not None:

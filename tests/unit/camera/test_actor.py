@@ -15,6 +15,7 @@ import msgspec
 import pytest
 import structlog
 import trio
+import trio.testing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.typing import EventDict
@@ -77,11 +78,13 @@ class FakeStream:
         self.closed = True
 
 
-def packet(dts: int | None = 0, *, duration: int = 100, size: int = 3) -> EncodedPacket:
+def packet(
+    dts: int | None = 0, *, duration: int = 100, size: int = 3, key: bool = True
+) -> EncodedPacket:
     return EncodedPacket(
         session=0,
         sequence=0,
-        key=True,
+        key=key,
         pts=dts,
         dts=dts,
         duration=duration,
@@ -94,17 +97,12 @@ def packet(dts: int | None = 0, *, duration: int = 100, size: int = 3) -> Encode
 class Bench:
     """A camera actor on its own, with everything that it sends."""
 
-    def __init__(self, configured: CameraSettings, link: object = None) -> None:
+    def __init__(
+        self, configured: CameraSettings, link: object = None, *, security_room: int = 0
+    ) -> None:
         self.sent: Sent = []
-        self.crowd, self.security = (
-            Queue(
-                name,
-                EncodedPacket,
-                capacity=100_000,
-                overflow=DROP_OLDEST,
-            )
-            for name in ("crowd", "security")
-        )
+        self.crowd = Queue("crowd", EncodedPacket, capacity=100_000, overflow=DROP_OLDEST)
+        self.security = Queue("security", EncodedPacket, capacity=security_room or 100_000)
         codec = BorderCodec(EncodedPacket, places=())
         self.camera = InlineCamera(
             {
@@ -283,6 +281,49 @@ async def test_corrupt_packets_add_up_over_connections() -> None:
     bench = Bench(configure("rtsp://camera/1"), FakeLink(*streams, *[CameraOutage("gone")] * 99))
     await bench.run(20)
     assert bench.camera.corrupt_packets.value == 9
+
+
+# -- two ways ----------------------------------------------------------------------------------
+
+
+def taken(queue: Queue[EncodedPacket]) -> list[int]:
+    return [queue.take().sequence for _ in range(queue.statistics().waiting)]
+
+
+async def test_a_stuck_recorder_does_not_hold_up_the_crowd_system() -> None:
+    groups = [packet(100 * number, key=number % 10 == 0) for number in range(40)]
+    link = FakeLink(FakeStream(*groups, then=CameraOutage("gone")), *[CameraOutage("gone")] * 99)
+    bench = Bench(configure("rtsp://camera/1"), link, security_room=15)
+    with trio.move_on_after(10):
+        await bench.camera.start()
+        await bench.camera.run()
+    assert taken(bench.crowd) == list(range(40))
+    assert taken(bench.security) == list(range(15))
+    assert bench.camera.packets_lost.value == 25
+    assert bench.camera.packets.value == 40
+
+
+async def test_a_recorder_with_room_again_goes_on_at_a_key_picture(film: Path) -> None:
+    bench = Bench(configure(f"file:{film}", loop=True), security_room=15)
+    with trio.move_on_after(5.05):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bench.camera.start)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(bench.camera.run)
+            await trio.sleep(1.75)
+            early = taken(bench.security)
+            await trio.sleep_forever()
+    assert early == list(range(15))
+    later = [bench.security.take() for _ in range(bench.security.statistics().waiting)]
+    assert (later[0].sequence, later[0].key) == (20, True)
+    assert len(taken(bench.crowd)) == bench.camera.packets.value > 50
+
+
+async def test_a_fast_film_waits_for_its_receivers(film: Path) -> None:
+    bench = Bench(configure(f"file:{film}", pace="fast"), security_room=2)
+    await bench.run(60)
+    assert [packet.sequence for packet in bench.packets] == list(range(20))
+    assert bench.camera.packets_lost.value == 0
 
 
 # -- pace --------------------------------------------------------------------------------------

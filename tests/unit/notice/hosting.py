@@ -1,0 +1,45 @@
+"""The notice as a pole hosts it, for tests that need it running."""
+
+from __future__ import annotations
+
+__all__ = ["a_cell", "a_free_port", "running"]
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from actors.notice import Notice
+from runtime.host import ActorCell
+from tests.example_pole import CONFIGURATION, example_blueprint
+
+
+def a_free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def a_cell(folder: Path, port: int) -> ActorCell:
+    notice = f"""
+[actors.notice]
+type = "notice"
+grants = ["NoticePort", "BlueprintView"]
+settings = {{ port = {port} }}
+"""
+    blueprint = example_blueprint(folder, CONFIGURATION + notice, {"notice": Notice})
+    plan = blueprint.actors["notice"]
+    return ActorCell(plan, state=folder, facts={"blueprint": blueprint})
+
+
+@asynccontextmanager
+async def running(cell: ActorCell) -> AsyncIterator[trio.CancelScope]:
+    """The actor, until the block ends or its scope is cancelled."""
+    started = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(cell.build(1).serve, started.set)
+        await started.wait()
+        yield nursery.cancel_scope
+        nursery.cancel_scope.cancel()

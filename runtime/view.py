@@ -99,7 +99,9 @@ def render_status(status: PoleStatus, *, compact: bool = False) -> Group:
     table.add_column("state", no_wrap=True)
     table.add_column("↻", justify="right", no_wrap=True)
     table.add_column("queue", no_wrap=True)
-    table.add_column("readings", overflow="ellipsis", no_wrap=True, ratio=1 if compact else None)
+    table.add_column(
+        "readings", overflow="ellipsis", no_wrap=compact, ratio=1 if compact else 2, min_width=24
+    )
     separator = "  " if compact else "\n"
     for actor in status.actors:
         table.add_row(
@@ -107,7 +109,7 @@ def render_status(status: PoleStatus, *, compact: bool = False) -> Group:
             _state(actor),
             Text(str(actor.restarts), style="yellow" if actor.restarts else "dim"),
             Text(separator).join(_queue(inlet) for inlet in actor.inlets),
-            Text(separator).join(_readings(actor)),
+            _readings(actor),
         )
     panel = Panel(
         Group(Text(status.isolation, style="dim"), table),
@@ -123,7 +125,14 @@ def render_status(status: PoleStatus, *, compact: bool = False) -> Group:
 
 
 def render_summary(status: PoleStatus) -> Group:
-    """At the end: what was stored where and what was not, what crashed, and whether all worked."""
+    """At the end: who did what, what was stored where and what was not, what crashed, and whether
+    all worked."""
+    done = Table.grid(padding=(0, 2), expand=True)
+    done.add_column(no_wrap=True)
+    done.add_column(ratio=2)
+    done.add_column(ratio=3)
+    for actor in status.actors:
+        done.add_row(Text(actor.name, style="cyan"), Text(actor.headline), _readings(actor))
     folders = Table(
         box=box.ROUNDED,
         title=Text("What was stored", style="bold"),
@@ -138,9 +147,10 @@ def render_summary(status: PoleStatus) -> Group:
     folders.add_column("who may do what there", ratio=1, overflow="fold")
     for folder in status.folders:
         _add_folder(folders, folder)
-    parts: list[Table | Text | Padding] = [folders]
+    parts: list[Table | Text | Padding] = [Text("Who did what", style="bold")]
+    parts += [Padding(done, (0, 0, 1, 2)), folders]
     if not status.folders:
-        parts = [Text("What was stored: nothing. No actor holds a storage capability.")]
+        parts[-1] = Text("What was stored: nothing. No actor holds a storage capability.")
     if status.without_storage:
         parts.append(Text("What was not stored", style="bold"))
         grid = Table.grid(padding=(0, 2))
@@ -176,7 +186,7 @@ def _verdict(status: PoleStatus) -> Text:
     for actor in status.actors:
         if actor.crashes:
             verdict.append(f"\n  {actor.name} crashed", style="not bold")
-        if actor.state != "running":
+        if actor.state not in ("running", "stopped"):
             verdict.append(f"\n  {actor.name} is {actor.state}", style="not bold")
         for name in actor.idle:
             verdict.append(
@@ -217,14 +227,20 @@ def _queue(inlet: ChannelStatistics) -> Text:
     return text
 
 
-def _readings(actor: ActorStatus) -> list[Text]:
+def _shown(actor: ActorStatus) -> dict[str, int]:
+    """Readings that say something: what is above zero, and what should be by the end."""
+    return {name: value for name, value in actor.readings.items() if value or name in actor.idle}
+
+
+def _readings(actor: ActorStatus) -> Text:
     """``people_now`` reads "people now 4"; what a vital one has not done yet is dim."""
-    return [
+    return Text("   ").join(
         Text.assemble(
-            (f"{_words(name)} ", "dim"), (f"{value:,}", "dim" if name in actor.idle else "bold")
+            (f"{_words(name)} ", "dim"),
+            (f"{value:,}", "dim" if name in actor.idle else "bold"),
         )
-        for name, value in actor.readings.items()
-    ]
+        for name, value in _shown(actor).items()
+    )
 
 
 def _crash(crash: CrashRecord) -> Text:
@@ -248,8 +264,8 @@ def _plain_line(status: PoleStatus) -> str:
             words.append(f"({actor.state})")
         if actor.crashes:
             words.append(f"(crashes: {actor.crashes})")
-        words += [f"{_words(name)} {value}" for name, value in actor.readings.items()]
-        parts.append(" ".join(words))
+        readings = ", ".join(f"{_words(name)} {value}" for name, value in _shown(actor).items())
+        parts.append(" ".join([*words, readings]))
     return f"{_span(status.uptime)}: {' · '.join(parts)}"
 
 

@@ -61,12 +61,12 @@ async def test_no_address_of_a_reader_is_logged(tmp_path: Path) -> None:
     with structlog.testing.capture_logs() as lines, trio.fail_after(20):
         async with running(a_cell(tmp_path, port)):
             for nonsense in (b"\x16\x03\x01 nonsense\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b""):
-                stream = await trio.open_tcp_stream("127.0.0.1", port)
-                own_port = stream.socket.getsockname()[1]
-                await stream.send_all(nonsense)
-                await stream.send_eof()
-                async for _ in stream:
-                    pass
+                async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+                    own_port = stream.socket.getsockname()[1]
+                    await stream.send_all(nonsense)
+                    await stream.send_eof()
+                    async for _ in stream:
+                        pass
                 assert str(own_port) not in str(lines)
     assert all("127.0.0.1:" not in str(line.get("what")) for line in lines)
 

@@ -71,7 +71,7 @@ lock: develop ## write the locks again (UPGRADE=1: with newer versions)
 
 setup: $(STAMPS)/smartpole
 develop: $(STAMPS)/smartpole $(STAMPS)/develop
-material: var/models/.fetched var/footage/.fetched var/footage/wifi-generated.pcap $(MANAGER_KEY)
+material: var/models/.fetched var/footage/.fetched var/footage/wifi-generated.pcapng $(MANAGER_KEY)
 
 # pyvenv.cfg is the environment's own file and never changes: a stamp older than it was set for an
 # environment that is gone.
@@ -116,7 +116,7 @@ var/footage/.fetched: actors/camera/footage.py | $(STAMPS)/smartpole
 	@$(BIN)/smartpole footage fetch --to var/footage
 	@touch $@
 
-var/footage/wifi-generated.pcap: $(wildcard actors/wifi/*.py) | $(STAMPS)/smartpole
+var/footage/wifi-generated.pcapng: $(wildcard actors/wifi/*.py) | $(STAMPS)/smartpole
 	@mkdir -p $(@D)
 	@$(BIN)/smartpole wifi-capture --to $@
 	@touch $@

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 __all__ = ["Statistics"]
 
-import math
 import time
 from collections import deque
 
@@ -55,7 +54,7 @@ class Statistics(Actor, domain=Domain.PUBLIC):
         self._storing = trio.Lock()
         self._is_failing = False
         self._latest: dict[str, PictureCount] = {}
-        self._slices = PeopleSlices(int(self.settings.slice), began=math.ceil(self._wall()))
+        self._slices = PeopleSlices(int(self.settings.slice), began=int(self._wall()))
 
     async def run(self) -> None:
         async with trio.open_nursery() as background:
@@ -80,6 +79,8 @@ class Statistics(Actor, domain=Domain.PUBLIC):
         async for picture in self.people:
             if not self._slices.add(picture, self._wall()):
                 self.pictures_late.add()
+            # From here on ``stop`` sees to it, even after a crash: it must not come again.
+            self.people.acknowledge()
             self._latest[picture.place] = picture
             self._show_people_now()
 

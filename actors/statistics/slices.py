@@ -14,8 +14,8 @@ from actors.crowd.messages import AgeBand, AttributeCount, Gender, Mask, Picture
 GRACE = 2.0
 """Seconds after a slice's end in which its last pictures may still arrive."""
 
-_FURTHEST_AHEAD = 60.0
-"""Seconds; a picture from further in the future has a wrong time."""
+_FURTHEST_BACK, _FURTHEST_AHEAD = 3600.0, 60.0
+"""Seconds; a picture from further in the past or future has a wrong time."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -48,9 +48,12 @@ class _Open:
     pictures: int = 0
     people_in_all: int = 0
     peak: int = -1
+    earliest: int = 0
+    """When the first of its pictures was taken."""
     peak_cells: tuple[AttributeCount, ...] = ()
 
     def add(self, picture: PictureCount) -> None:
+        self.earliest = min(self.earliest, picture.taken_at) if self.pictures else picture.taken_at
         self.pictures += 1
         self.people_in_all += picture.people
         if picture.people > self.peak:
@@ -73,8 +76,9 @@ class _Open:
 class PeopleSlices:
     """The open slices of all places. Times are seconds since 1970.
 
-    Slices begin at the multiples of ``length``; only the first may begin later, at ``began``. A
-    slice without any picture doesn't exist: that nobody looked is not that nobody was there.
+    Slices begin at the multiples of ``length``. Only one that was running when counting ``began``
+    begins later, with its first picture: the part before may be stored already. A slice without
+    any picture doesn't exist: that nobody looked is not that nobody was there.
     """
 
     length: int
@@ -84,13 +88,12 @@ class PeopleSlices:
     _last_now: float = 0.0
 
     def add(self, picture: PictureCount, now: float) -> bool:
-        """Take a picture's count. False where its slice is over, or its time can't be right."""
+        """Take a picture's count. False where its slice is closed, or its time can't be right."""
         self._notice_step_back(now)
         first = picture.taken_at // self.length * self.length
         if (
-            picture.taken_at < max(self.began, self._closed_until.get(picture.place, 0))
-            or first + self.length + GRACE <= now
-            or picture.taken_at > now + _FURTHEST_AHEAD
+            picture.taken_at < self._closed_until.get(picture.place, 0)
+            or not now - _FURTHEST_BACK <= picture.taken_at <= now + _FURTHEST_AHEAD
         ):
             return False
         self._open.setdefault((picture.place, first), _Open()).add(picture)
@@ -117,12 +120,13 @@ class PeopleSlices:
         late until the clock has caught up.
         """
         if now < self._last_now - GRACE:
-            self.began = math.ceil(now)
+            self.began = int(now)
             self._open.clear()
             self._closed_until.clear()
         self._last_now = now
 
     def _close(self, place: str, first: int, end: int) -> PeopleSlice:
         self._closed_until[place] = max(end, self._closed_until.get(place, 0))
-        start = max(first, self.began)
-        return self._open.pop((place, first)).close(place, start, max(end, start + 1))
+        slice_ = self._open.pop((place, first))
+        start = first if first >= self.began else slice_.earliest
+        return slice_.close(place, start, max(end, start + 1))

@@ -81,22 +81,20 @@ class StatisticsStore(
 
     def append(self, released: Released) -> None:
         """Store one slice, durably. Raises StoreFailed or SliceRefused."""
+        table = "device_slices" if isinstance(released, ReleasedDevices) else "people_slices"
+        key = {"place": released.place, "start": released.start}
         with self._transaction():
-            if isinstance(released, ReleasedDevices):
-                self._table("device_slices").insert(asdict(released), ignore=True)
-                return
-            key = {"place": released.place, "start": released.start}
             found = self._database.execute(
-                "SELECT 1 FROM people_slices WHERE place = :place AND start = :start", key
+                f"SELECT 1 FROM {table} WHERE place = :place AND start = :start", key
             )
             if found.fetchone() is not None:
-                return  # else a value that was withheld could be added later
+                return  # else a dimension that was withheld could be added later
+            # Not INSERT OR IGNORE, which would pass over what the schema refuses.
             row = asdict(released)
-            del row["attributes"]
-            self._table("people_slices").insert(row, ignore=True)
+            attributes = row.pop("attributes", ())
+            self._table(table).insert(row)
             self._table("people_attributes").insert_all(
-                [{**key, "k": released.k, **asdict(one)} for one in released.attributes],
-                ignore=True,
+                [{**key, "k": released.k, **one} for one in attributes]
             )
 
     def people(self, since: int = 0) -> list[ReleasedPeople]:

@@ -27,7 +27,8 @@ class MonitorInterface:
     """
 
     def __init__(self, name: str) -> None:
-        """Raises Unrecoverable where the interface can't be listened to."""
+        """Raises SensingLost where there is no such interface now, Unrecoverable where it can't be
+        listened to."""
         self._name = name
         self._buffer = bytearray(_HEADERS_AT_MOST)
         self._view = memoryview(self._buffer)
@@ -51,7 +52,8 @@ class MonitorInterface:
         except OSError as error:
             self._socket.close()
             if error.errno == errno.ENODEV:
-                raise Unrecoverable(
+                # A receiver on USB comes back when it is plugged in again.
+                raise SensingLost(
                     f"there is no network interface {name!r}. `ip link` lists those there are; "
                     "`iw dev wlan0 interface add wlan0mon type monitor` makes one for listening."
                 ) from None

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,7 +53,9 @@ FROM_AP = (STATION, ACCESS_POINT, ACCESS_POINT)
         pytest.param(header(0xA0, 0, *TO_AP), STATION, id="disassociation to AP"),
         pytest.param(header(0xC0, 0, *FROM_AP), None, id="deauthentication from AP"),
         pytest.param(
-            header(0xC0, 0, EVERYBODY, ACCESS_POINT, ACCESS_POINT), None, id="deauthentication of all"
+            header(0xC0, 0, EVERYBODY, ACCESS_POINT, ACCESS_POINT),
+            None,
+            id="deauthentication of all",
         ),
         pytest.param(header(0xD0, 0, *TO_AP), STATION, id="action to AP"),
         pytest.param(header(0xD0, 0, EVERYBODY, ACCESS_POINT, EVERYBODY), None, id="action to all"),
@@ -113,8 +117,7 @@ def test_a_minimum_signal_bounds_the_area() -> None:
 def test_any_frame_gives_a_device_address_nobody_or_is_refused(frame: bytes, fcs: bool) -> None:
     try:
         station = sending_station(memoryview(frame), has_fcs=fcs)
-    except UnreadableFrame as refusal:
-        assert frame.hex() not in str(refusal) or not frame
+    except UnreadableFrame:
         return
     assert station is None or (len(station) == 6 and not station[0] & 1)
 
@@ -122,7 +125,5 @@ def test_any_frame_gives_a_device_address_nobody_or_is_refused(frame: bytes, fcs
 @given(st.binary(max_size=160))
 def test_any_capture_is_read_or_refused(frame: bytes) -> None:
     for whole in (frame, radiotap(frame)):
-        try:
+        with contextlib.suppress(UnreadableFrame):
             station_of(memoryview(whole))
-        except UnreadableFrame:
-            pass

@@ -30,13 +30,13 @@ def test_without_permission_it_says_what_is_needed(monkeypatch: pytest.MonkeyPat
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(socket, "socket", refuse)
-    with pytest.raises(Unrecoverable, match="listening to wlan0mon needs .* CAP_NET_RAW"):
+    with pytest.raises(Unrecoverable, match=r"listening to wlan0mon needs .* CAP_NET_RAW"):
         MonitorInterface("wlan0mon")
 
 
 @pytest.mark.skipif(not MAY_LISTEN, reason="needs CAP_NET_RAW")
 def test_an_interface_that_is_not_there() -> None:
-    with pytest.raises(Unrecoverable, match="there is no network interface 'wlan9mon'"):
+    with pytest.raises(SensingLost, match="there is no network interface 'wlan9mon'"):
         MonitorInterface("wlan9mon")
 
 

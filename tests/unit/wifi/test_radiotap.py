@@ -27,7 +27,9 @@ def read(frame: bytes) -> tuple[int, bool, bool, int | None]:
         ),
         pytest.param(
             # TSFT is aligned to 8 bytes from the start, after three words that say what is there.
-            struct.pack("<BBHIIIQBBHHb", 0, 0, 31, 0xA000002F, 0xA0000820, 0x820, 1, 16, 2, 1, 1, -70)
+            struct.pack(
+                "<BBHIIIQBBHHb", 0, 0, 31, 0xA000002F, 0xA0000820, 0x820, 1, 16, 2, 1, 1, -70
+            )
             + b"\0" * 0,
             (31, True, False, -70),
             id="three words",

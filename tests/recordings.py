@@ -105,7 +105,7 @@ def stored_packets(film: bytes) -> list[tuple[float, bool, bytes]]:
         tick = stream.time_base or Fraction(1)
         try:
             for packet in container.demux(stream):
-                if packet.size:
+                if packet.size and not packet.is_corrupt:
                     moment = float((packet.pts or 0) * tick)
                     found.append((moment, bool(packet.is_keyframe), bytes(packet)))
         except av.error.FFmpegError:

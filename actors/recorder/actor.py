@@ -6,7 +6,7 @@ __all__ = ["Recorder", "RecorderSettings"]
 
 import random
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -59,9 +59,10 @@ class Recorder(Actor, domain=Domain.SECURITY):
 
     Each segment is an age v1 file for the managers' public keys; the pole holds no key that opens
     it (guideline 7.3(1)), and nothing unencrypted reaches the disk. What has been received and is
-    not safe in a file stays in hand: a new incarnation gets it again, from a key picture on. A
-    full or failing disk makes the recorder wait and try again; what its queue holds meanwhile is
-    kept, and the camera lets go by, and counts, what no longer fits.
+    not safe in a file stays in hand: a new incarnation gets it again, from a key picture on, so
+    that a group of pictures may stand twice and none is lost. A full or failing disk makes the
+    recorder wait and try again; what its queue holds meanwhile is kept, and the camera lets go by,
+    and counts, what no longer fits.
     """
 
     packets: Inlet[EncodedPacket] = inlet(capacity=1024, acknowledge="manual", senders="one")
@@ -71,6 +72,8 @@ class Recorder(Actor, domain=Domain.SECURITY):
     packets_recorded: Reading
     packets_skipped: Reading
     packets_repeated: Reading
+    """Recorded once more after a disk's failure or a pause, beside those that the channel counts as
+    redelivered after a crash."""
     times_mended: Reading
     bytes_written: Reading
     _recording: Recording | None = None
@@ -92,26 +95,24 @@ class Recorder(Actor, domain=Domain.SECURITY):
     async def run(self) -> None:
         recording = self._recording
         assert recording is not None
-        ended = False
-        while not ended:
+        batches = self.packets.batches()
+        while True:
             batch: Sequence[EncodedPacket] | None = ()
             with trio.move_on_after(_QUIET):
-                batch = await self._next_batch()
-            recording.accept(batch or ())
-            ended = batch is None
+                batch = await anext(batches, None)
+            if batch is None:
+                break
+            recording.accept(batch)
+            # No batch: an outage, perhaps. See _QUIET.
             await self._persist(recording.write if batch else recording.close)
-
-    async def _next_batch(self) -> Sequence[EncodedPacket] | None:
-        """What waits, once something does; None when no more is to come."""
-        async with aclosing(self.packets.batches()) as batches:
-            return await anext(batches, None)
+        await self._persist(partial(recording.close, for_good=True))
 
     async def stop(self) -> None:
         recording = self._recording
         if recording is None:
             return
         try:
-            # After a crash: what can still be closed properly need not be recorded twice.
+            # After a crash: what can still be closed properly need not be recorded again.
             await self.blocking(recording.close)
         except Exception as error:
             # Whatever made the actor crash may well strike here again; it has been reported.

@@ -57,17 +57,15 @@ def _make(arguments: argparse.Namespace) -> int:
         except OSError:
             public.unlink()
             raise
-    except FileExistsError as error:
-        print(
-            f"smartpole keys: {error.filename} is there already and is not overwritten: recordings "
-            "made for a key can be opened with that key alone.",
-            file=sys.stderr,
-        )
-        return 1
     except OSError as error:
-        print(
-            f"smartpole keys: {error.filename} can't be written: {error.strerror}", file=sys.stderr
-        )
+        if Path(error.filename) in (private, public) and isinstance(error, FileExistsError):
+            why = (
+                "is there already and is not overwritten: recordings made for a key can be opened "
+                "with that key alone."
+            )
+        else:
+            why = f"can't be written: {error.strerror}"
+        print(f"smartpole keys: {error.filename} {why}", file=sys.stderr)
         return 1
     print(f"  private key: {private}")
     print("    It opens recordings. It belongs on the manager's computer, never on the pole.")

@@ -72,6 +72,7 @@ class SegmentIndex:
         self._path = path
         with self._database() as database:
             database.enable_wal()
+        with self._writing() as database:
             self._table(database).create(
                 {
                     "name": str,
@@ -93,12 +94,12 @@ class SegmentIndex:
     def opened(self, name: str, **facts: Any) -> None:
         """Note a segment that is going to be written; replaces what was noted of that name."""
         row = {"name": name, "bytes": 0, "state": SegmentState.OPEN.value, **facts}
-        with self._database() as database:
+        with self._writing() as database:
             self._table(database).insert(row, replace=True)
 
     def closed(self, name: str, *, ended_at: int | None, size: int, state: SegmentState) -> None:
         """Note how a segment ended; ``ended_at`` in µs since 1970, None where nobody knows."""
-        with self._database() as database:
+        with self._writing() as database:
             database.execute(
                 "update segments set ended_at = ?, bytes = ?, state = ? where name = ?",
                 (ended_at, size, state.value, name),
@@ -117,16 +118,31 @@ class SegmentIndex:
 
     def forget(self, names: Iterable[str]) -> None:
         """Remove these rows, and what the write-ahead log still holds of them."""
+        with self._writing() as database:
+            for name in names:
+                self._table(database).delete_where("name = ?", [name])
         with self._database() as database:
-            with database.atomic():
-                for name in names:
-                    self._table(database).delete_where("name = ?", [name])
             # secure_delete overwrites the database's own pages; the log keeps old ones until now.
             database.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     @staticmethod
     def _table(database: Database) -> Table:
         return database.table("segments")
+
+    @contextmanager
+    def _writing(self) -> Iterator[Database]:
+        """A transaction that is a writer's from its beginning.
+
+        One that begins by reading can't wait for another writer: SQLite refuses it at once.
+        """
+        with self._database() as database:
+            database.execute("begin immediate")
+            try:
+                yield database
+            except BaseException:
+                database.conn.rollback()
+                raise
+            database.conn.commit()
 
     @contextmanager
     def _database(self) -> Iterator[Database]:

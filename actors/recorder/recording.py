@@ -46,6 +46,10 @@ class Recording:
     picture to key picture) is in sealed chunks of a file: from the file alone it can be decrypted
     and decoded then, whatever happens to this program.
 
+    The group that is still coming in is never handed back, not even when its beginning is in a
+    closed segment: what follows could not be decoded without it, so the next segment would begin
+    with all of it once more.
+
     ``write`` and ``close`` block. When they raise StorageTrouble, the segment has been closed as
     it is, and calling them again begins a new one with everything that was not safe.
     """
@@ -69,6 +73,8 @@ class Recording:
         self._kept = 0
         self._written = 0
         """How many of the pending packets the current segment has taken."""
+        self._tail = 0
+        """How many of the pending packets, the beginning of a group, are in a closed segment."""
         self._segment: _Segment | None = None
         self._expected = (-1, -1)
         """Session and sequence of the packet that follows without a gap."""
@@ -103,14 +109,20 @@ class Recording:
             self.abandon()
             raise
 
-    def close(self) -> None:
-        """Write everything, and close the segment: all is safe then."""
+    def close(self, *, for_good: bool = False) -> None:
+        """Write everything and close the segment.
+
+        ``for_good`` says that nothing follows, so that the last group is complete and all is safe.
+        """
         self.write()
         try:
-            self._end_segment()
+            self._end_segment(mid_group=not for_good)
         except StorageTrouble:
             self.abandon()
             raise
+        if for_good:
+            self._release(self._tail)
+            self._tail = 0
 
     def abandon(self) -> None:
         """Leave the current segment as it is. What was not safe stays pending, to be rewritten."""
@@ -120,12 +132,21 @@ class Recording:
             segment.cut()
             self._count(segment)
         self._damaged.clear()
-        self._written = 0
+        self._written = self._tail = 0
 
     # -- one packet after another -----------------------------------------------------------
 
     def _write_one(self, packet: EncodedPacket) -> None:
-        if (packet.session, packet.sequence) != self._expected:
+        follows = (packet.session, packet.sequence) == self._expected
+        if self._tail:
+            tail, self._tail = self._tail, 0
+            if follows and not packet.key:
+                # The group goes on after its segment was closed: begin the next one with it.
+                self._tally.repeated += tail
+                self._written = 0
+                return
+            self._release(tail)
+        if not follows:
             # A new connection, whose times start anew, or packets that never came: a segment has
             # no hole in it.
             self._end_segment()
@@ -166,14 +187,14 @@ class Recording:
             self._refused = None
             self._segment = _Segment(self._store, self._recipients, self._place, packet, film)
 
-    def _end_segment(self) -> None:
+    def _end_segment(self, *, mid_group: bool = False) -> None:
         segment = self._segment
         if segment is None:
             return
         indexed = segment.finish()
         self._segment = None
-        self._release(self._written)
-        self._damaged.clear()
+        self._tail = segment.in_group if mid_group else 0
+        self._release(self._written - self._tail)
         self._count(segment)
         self._log.info(
             "segment written", segment=segment.name, seconds=round(segment.seconds, 1),
@@ -191,7 +212,9 @@ class Recording:
         """So many of the oldest packets are safe."""
         for _ in range(count):
             packet = self._drop_oldest()
-            if (packet.session, packet.sequence) in self._damaged:
+            identity = packet.session, packet.sequence
+            if identity in self._damaged:
+                self._damaged.remove(identity)
                 self._tally.skipped += 1
             else:
                 self._tally.recorded += 1
@@ -246,7 +269,8 @@ class _Segment:
         self._groups: deque[tuple[int, int]] = deque()
         """Of each group of pictures that is complete and not safe: its end in the film, in bytes,
         and its packets."""
-        self._in_group = 0
+        self.in_group = 0
+        """Packets of the group that is still coming in."""
         self._ends_group = False
         try:
             self._age = AgeWriter(self._file, recipients)
@@ -285,12 +309,12 @@ class _Segment:
         """Raises Unmuxable where the packet does not fit; StorageTrouble."""
         self._latest = packet
         ends_group, self._ends_group = self._ends_group, False
-        self._in_group += 1
+        self.in_group += 1
         film = self._film.mux(packet)
         if ends_group and self._film.produced:
             # Muxing the key picture has brought out everything before it.
-            self._groups.append((self._film.produced, self._in_group - 1))
-            self._in_group = 1
+            self._groups.append((self._film.produced, self.in_group - 1))
+            self.in_group = 1
         self._age.write(film)
 
     def safe_packets(self) -> int:
@@ -308,7 +332,7 @@ class _Segment:
             end, size = self._groups[0]
             self._groups[0] = end, size - count
         else:
-            self._in_group -= count
+            self.in_group -= count
 
     def finish(self) -> bool:
         """Close it properly; see ``OpenSegment.finish``. Raises StorageTrouble."""

@@ -4,6 +4,7 @@ import io
 import os
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pyrage
@@ -26,12 +27,14 @@ CUTS = st.lists(st.integers(0, 4 * CHUNK), max_size=6)
 needs_age = pytest.mark.skipif(shutil.which("age") is None, reason="Debian's age is not installed")
 
 
-def encrypted(plaintext: bytes, recipients: list[Recipient], cuts: list[int] | None = None) -> bytes:
+def encrypted(
+    plaintext: bytes, recipients: list[Recipient], cuts: list[int] | None = None
+) -> bytes:
     """What comes out for a plaintext that is written in pieces."""
     file = io.BytesIO()
     writer = AgeWriter(file, recipients)
     places = sorted({0, *(cut for cut in cuts or [] if cut < len(plaintext)), len(plaintext)})
-    for begin, end in zip(places, places[1:], strict=False):
+    for begin, end in pairwise(places):
         writer.write(plaintext[begin:end])
         assert end - CHUNK <= writer.sealed <= end
     writer.close()

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import av
 import msgspec
 import pytest
 import structlog
@@ -23,6 +24,7 @@ from tests.cameras import make_film, packets_of
 from tests.recordings import HEADER, Manager, packet_run, storage, stored_packets
 
 CHUNK = 64 * 1024
+START_CODE = b"\0\0\0\1"
 
 
 def recording_in(folder: Path, manager: Manager, *, length: float = 60) -> Recording:
@@ -55,7 +57,7 @@ def test_every_packet_stands_once_in_order_and_unchanged(tmp_path: Path, manager
     packets = packet_run([10] * 7 + [3], size=9000)
     recording = recording_in(tmp_path, manager, length=2)
     record(recording, packets)
-    recording.close()
+    recording.close(for_good=True)
     segments = films(tmp_path, manager)
     assert [len(segment) for segment in segments] == [20, 20, 20, 13]
     assert [data for segment in segments for _, _, data in segment] == data_of(packets)
@@ -77,10 +79,48 @@ def test_each_codec_of_street_cameras(codec: str, tmp_path: Path, manager: Manag
     folder = tmp_path / "security"
     recording = recording_in(folder, manager, length=1)
     record(recording, packets)
-    recording.close()
+    recording.close(for_good=True)
     segments = films(folder, manager)
     assert len(segments) == 2
     assert [data for segment in segments for _, _, data in segment] == data_of(packets)
+
+
+def as_sent_over_rtsp(packets: list[EncodedPacket], *, in_band: bool) -> list[EncodedPacket]:
+    """The same with start codes (ITU-T H.264 annex B) instead of lengths; ``in_band`` has the
+    parameter sets in the key pictures alone."""
+    assert packets[0].header is not None
+    record, sets, at = packets[0].header.extradata, b"", 6
+    for _ in range(2):  # one sequence parameter set, then (a count before it) one picture's
+        size = int.from_bytes(record[at : at + 2], "big")
+        sets += START_CODE + record[at + 2 : at + 2 + size]
+        at += 2 + size + 1
+    sent = []
+    for packet in packets:
+        units, at = b"", 0
+        while at < len(packet.data):
+            size = int.from_bytes(packet.data[at : at + 4], "big")
+            units += START_CODE + packet.data[at + 4 : at + 4 + size]
+            at += 4 + size
+        header = packet.header and msgspec.structs.replace(
+            packet.header, extradata=b"" if in_band else sets
+        )
+        data = sets + units if in_band and packet.key else units
+        sent.append(msgspec.structs.replace(packet, data=data, header=header))
+    return sent
+
+
+@pytest.mark.parametrize("in_band", [False, True])
+def test_a_stream_as_rtsp_carries_it(in_band: bool, tmp_path: Path, manager: Manager) -> None:
+    packets = packets_of(make_film(tmp_path / "film.mp4", size=(128, 96)))
+    folder = tmp_path / "security"
+    recording = recording_in(folder, manager, length=1)
+    record(recording, as_sent_over_rtsp(packets, in_band=in_band))
+    recording.close(for_good=True)
+    pictures = []
+    for file in sorted(folder.glob("*.age")):
+        with av.open(io.BytesIO(manager.open(file)), "r") as container:
+            pictures.append([(f.width, f.height) for f in container.decode(video=0)])
+    assert pictures == [[(128, 96)] * 10] * 2
 
 
 def test_packets_before_the_first_key_picture_are_passed_over(
@@ -92,7 +132,7 @@ def test_packets_before_the_first_key_picture_are_passed_over(
     recording.write()
     assert recording.unsafe == 0
     record(recording, packets[5:])
-    recording.close()
+    recording.close(for_good=True)
     assert [data for _, _, data in films(tmp_path, manager)[0]] == data_of(packets[5:])
     tally = recording.take_tally()
     assert (tally.skipped, tally.recorded) == (3, 5)
@@ -118,7 +158,7 @@ def test_what_begins_another_segment(
     packets = packet_run([5]) + second
     recording = recording_in(tmp_path, manager)
     record(recording, packets)
-    recording.close()
+    recording.close(for_good=True)
     found = films(tmp_path, manager)
     assert len(found) == segments
     assert [data for segment in found for _, _, data in segment] == data_of(packets)
@@ -159,7 +199,7 @@ def test_whatever_times_the_camera_gives(
     packets = changed(packet_run([4, 4, 4]), change)
     recording = recording_in(tmp_path, manager)
     record(recording, packets)
-    recording.close()
+    recording.close(for_good=True)
     (film,) = films(tmp_path, manager)
     assert [data for _, _, data in film] == data_of(packets)
     moments = [moment for moment, _, _ in film]
@@ -174,7 +214,7 @@ def test_an_empty_packet_is_passed_over(
     packets = changed(packet_run([5, 5]), lambda n, p: {"data": b""} if n in (2, 5, 7) else {})
     recording = recording_in(tmp_path, manager)
     record(recording, packets)
-    recording.close()
+    recording.close(for_good=True)
     (film,) = films(tmp_path, manager)
     assert [data for _, _, data in film] == [data for data in data_of(packets) if data]
     tally = recording.take_tally()
@@ -189,7 +229,7 @@ def test_a_stream_that_fits_no_film_is_reported_once(
     recording = recording_in(tmp_path, manager)
     record(recording, packet_run([2, 2, 2], header=header))
     record(recording, packet_run([2], first=6))
-    recording.close()
+    recording.close(for_good=True)
     tally = recording.take_tally()
     assert (tally.recorded, tally.skipped) == (2, 6)
     (report,) = [event for event in log if event["log_level"] == "error"]
@@ -201,7 +241,7 @@ def test_names_tell_place_and_time_and_nothing_else(tmp_path: Path, manager: Man
     recording = recording_in(tmp_path, manager)
     record(recording, packet_run([3]))
     assert [path.suffix for path in tmp_path.iterdir() if "mp4" in path.name] == [".part"]
-    recording.close()
+    recording.close(for_good=True)
     (name,) = (path.name for path in tmp_path.glob("*.age"))
     assert re.fullmatch(r"20270115T080000Z-crossing-[0-9a-f]{8}\.mp4\.age", name)
 
@@ -241,10 +281,41 @@ def test_at_every_moment_everything_is_safe_or_still_in_hand(
                 safe_or_pending(folder, manager, recording, packets[:end])
             else:
                 assert recording.unsafe <= end
-        recording.close()
+        recording.close(for_good=True)
         assert recording.unsafe == 0
         found = [data for film in films(folder, manager) for _, _, data in film]
         assert found == data_of(packets)
+
+
+@pytest.mark.parametrize("place", [1, 7, 9, 10, 11, 20])
+def test_a_pause_within_a_group_loses_nothing(place: int, tmp_path: Path, manager: Manager) -> None:
+    packets = packet_run([10, 10, 10], size=5000)
+    recording = recording_in(tmp_path, manager)
+    record(recording, packets[:place])
+    recording.close()
+    begun = (place - 1) % 10 + 1
+    assert recording.unsafe == begun, "what comes next can't be decoded without it"
+    record(recording, packets[place:])
+    recording.close(for_good=True)
+    first, second = films(tmp_path, manager)
+    assert [data for _, _, data in first] == data_of(packets[:place])
+    assert second[0][:2] == (0.0, True)
+    repeated = begun % 10
+    assert [data for _, _, data in second] == data_of(packets[place - repeated :])
+    tally = recording.take_tally()
+    assert (tally.recorded, tally.repeated, tally.skipped) == (30, repeated, 0)
+
+
+def test_packets_that_never_came_end_a_segment(tmp_path: Path, manager: Manager) -> None:
+    packets = packet_run([10, 10, 10], size=5000)
+    recording = recording_in(tmp_path, manager)
+    record(recording, packets[:15] + packets[17:])
+    recording.close(for_good=True)
+    first, second = films(tmp_path, manager)
+    assert [data for _, _, data in first] == data_of(packets[:15])
+    assert [data for _, _, data in second] == data_of(packets[20:])
+    tally = recording.take_tally()
+    assert (tally.recorded, tally.skipped) == (25, 3)
 
 
 def test_little_stays_in_hand(tmp_path: Path, manager: Manager) -> None:
@@ -267,7 +338,7 @@ def test_a_camera_without_key_pictures_does_not_fill_the_memory(
         recording.accept([packet])
         recording.write()
         assert recording._kept <= 1_000_000
-    recording.close()
+    recording.close(for_good=True)
     found = [data for film in films(tmp_path, manager) for _, _, data in film]
     assert found == data_of(packets)
     assert recording.take_tally().recorded == len(packets)
@@ -310,7 +381,7 @@ def test_a_full_disk_loses_nothing(
                 recording.write()
             room = 0
     before = [data for film in films(tmp_path, manager) for _, _, data in film]
-    recording.close()
+    recording.close(for_good=True)
     found = [data for film in films(tmp_path, manager) for _, _, data in film]
     assert set(found) == set(data_of(packets))
     twice = len(found) - len(set(found))
@@ -331,11 +402,7 @@ def test_a_segment_that_cannot_be_finished_is_written_again(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.EIO, "failed")))
         with pytest.raises(StorageTrouble, match="failed"):
-            recording.close()
+            recording.close(for_good=True)
     assert recording.unsafe == len(packets)
-    recording.close()
+    recording.close(for_good=True)
     assert [data for _, _, data in films(tmp_path, manager)[-1]] == data_of(packets)
-
-
-def test_tallies_add_up() -> None:
-    assert replace(Tally(), recorded=1) != Tally()

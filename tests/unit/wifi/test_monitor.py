@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.wifi.errors import SensingLost
 from actors.wifi.monitor import MonitorInterface
 from runtime import Unrecoverable
 
@@ -49,6 +50,7 @@ def test_an_interface_that_is_no_monitor() -> None:
 LISTEN = r"""
 import fcntl, os, socket, struct, subprocess, sys
 import trio
+from actors.wifi.errors import SensingLost
 from actors.wifi.errors import SensingLost
 from actors.wifi.monitor import MonitorInterface
 from tests.unit.wifi.frames import STATION, probe_request, radiotap

@@ -51,7 +51,6 @@ LISTEN = r"""
 import fcntl, os, socket, struct, subprocess, sys
 import trio
 from actors.wifi.errors import SensingLost
-from actors.wifi.errors import SensingLost
 from actors.wifi.monitor import MonitorInterface
 from tests.unit.wifi.frames import STATION, probe_request, radiotap
 from actors.wifi.frame import station_of

@@ -25,7 +25,7 @@ import trio
 
 from actors.camera.messages import EncodedPacket
 from actors.crowd.messages import PictureCount
-from runtime import DROP_OLDEST, Actor, Domain, Inlet, Outlet, Reading, check, inlet
+from runtime import Actor, Domain, Inlet, Outlet, Reading, check, inlet
 from runtime.blueprint import load_blueprint
 from runtime.pole import Pole
 from runtime.status import ActorStatus
@@ -71,7 +71,7 @@ class CrowdSink(Actor, domain=Domain.CROWD):
     """Stands where the crowd actor would."""
 
     gathering: ClassVar[Gathering[EncodedPacket]]
-    packets: Inlet[EncodedPacket] = inlet(capacity=256, overflow=DROP_OLDEST)
+    packets: Inlet[EncodedPacket] = inlet(capacity=128)
     received: Reading
 
     async def run(self) -> None:

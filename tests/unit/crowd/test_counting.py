@@ -1,0 +1,161 @@
+"""Counting people on real pictures with the real models; and nothing is left of a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from actors.camera.footage import CARPHONE
+from actors.crowd.actor import CrowdSettings
+from actors.crowd.counting import InferenceModels, PeopleCounter, _band
+from actors.crowd.decoder import PictureDecoder
+from actors.crowd.messages import AgeBand, AttributeCount, Mask
+from runtime import Authority
+from tests.cameras import packets_of
+
+Rgb = NDArray[np.uint8]
+
+pytestmark = [pytest.mark.models, pytest.mark.footage]
+
+
+@pytest.fixture(scope="module")
+def counter(models_folder: Path) -> PeopleCounter:
+    settings = CrowdSettings(models=models_folder)
+    models = InferenceModels._mint(
+        Authority._mint(actor="crowd", folder=None, settings=settings, facts={})
+    )
+    return PeopleCounter(models, providers=("cpu",), threads=1)
+
+
+def pictures(film: Path, interval: float, at_most: int) -> list[Rgb]:
+    """Copies of some of a film's pictures."""
+    decoder = PictureDecoder(interval=interval, width=768, threads=2)
+    found: list[Rgb] = []
+    for packet in packets_of(film):
+        found += [picture.rgb.copy() for picture in decoder.feed(packet)]
+        if len(found) >= at_most:
+            break
+    return found
+
+
+@pytest.fixture(scope="module")
+def on_the_street(street: Path) -> list[Rgb]:
+    return pictures(street, 10, 5)
+
+
+def people(cells: tuple[AttributeCount, ...]) -> int:
+    return sum(cell.people for cell in cells)
+
+
+def test_a_street_has_a_few_people(counter: PeopleCounter, on_the_street: list[Rgb]) -> None:
+    seen = [people(counter.count(rgb)) for rgb in on_the_street]
+    assert len(seen) == 5
+    assert all(2 <= number <= 9 for number in seen), seen
+    assert counter.providers == dict.fromkeys(("face", "person", "age", "gender", "mask"), "cpu")
+
+
+def test_a_face_has_attributes(counter: PeopleCounter, street: Path) -> None:
+    (rgb, *_) = pictures(street.parent / CARPHONE.name, 0, 1)
+    cells = counter.count(rgb)
+    assert people(cells) == 1
+    assert cells[0].mask is not Mask.WORN
+
+
+@pytest.mark.parametrize("grey", [0, 128, 255])
+@pytest.mark.parametrize("shape", [(576, 768), (48, 64), (1, 100), (333, 501)])
+def test_nobody_is_seen_where_nothing_is(
+    counter: PeopleCounter, grey: int, shape: tuple[int, int]
+) -> None:
+    assert counter.count(np.full((*shape, 3), grey, np.uint8)) == ()
+
+
+def test_nothing_links_one_picture_to_the_next(
+    counter: PeopleCounter, on_the_street: list[Rgb]
+) -> None:
+    """The same pictures in another order, or twice, give the same counts (guideline 6.2(3))."""
+    forth = [counter.count(rgb) for rgb in on_the_street]
+    back = [counter.count(rgb) for rgb in reversed(on_the_street)]
+    assert forth == back[::-1]
+    assert counter.count(on_the_street[0]) == forth[0]
+
+
+def test_cells_are_apart_and_in_an_order_that_says_nothing(
+    counter: PeopleCounter, on_the_street: list[Rgb]
+) -> None:
+    for rgb in on_the_street:
+        keys = [(c.gender.value, c.age.value, c.mask.value) for c in counter.count(rgb)]
+        assert keys == sorted(set(keys))
+
+
+CONSTANTS = {"_grid", "_mean", "_factor", "_factors", "_shifts"}
+"""Arrays that hold what a model wants to know, and nothing of a picture."""
+
+
+def arrays_within(owner: object, seen: set[int], path: str = "") -> Iterator[tuple[str, Rgb]]:
+    """Every array that can be reached from an object of ours."""
+    if id(owner) in seen:
+        return
+    seen.add(id(owner))
+    if isinstance(owner, np.ndarray):
+        yield path, owner
+    elif isinstance(owner, dict):
+        for name, part in owner.items():
+            yield from arrays_within(part, seen, f"{path}.{name}")
+    elif isinstance(owner, (list, tuple)):
+        for number, part in enumerate(owner):
+            yield from arrays_within(part, seen, f"{path}[{number}]")
+    elif type(owner).__module__.startswith(("models", "actors")):
+        yield from arrays_within(getattr(owner, "__dict__", {}), seen, path)
+
+
+def leftovers(counter: PeopleCounter) -> list[str]:
+    found = dict(arrays_within(counter, set()))
+    assert len(found) >= 5  # two detectors, three attribute models
+    return [
+        path
+        for path, array in found.items()
+        if path.rpartition(".")[2] not in CONSTANTS and array.any()
+    ]
+
+
+def test_nothing_of_a_picture_is_left(
+    counter: PeopleCounter, on_the_street: list[Rgb], street: Path
+) -> None:
+    (face, *_) = pictures(street.parent / CARPHONE.name, 0, 1)
+    for rgb in (face, on_the_street[0]):
+        assert counter.count(rgb)
+        assert leftovers(counter) == []
+
+
+def test_nothing_is_left_when_a_model_fails(
+    counter: PeopleCounter, on_the_street: list[Rgb], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(tensor: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(counter._persons._session, "run", fail)
+    with pytest.raises(MemoryError):
+        counter.count(on_the_street[0])
+    assert leftovers(counter) == []
+
+
+@pytest.mark.parametrize(
+    ("age", "band"),
+    [
+        (None, AgeBand.UNKNOWN),
+        (0, AgeBand.UP_TO_19),
+        (19.99, AgeBand.UP_TO_19),
+        (20, AgeBand.FROM_20),
+        (39.99, AgeBand.FROM_20),
+        (40, AgeBand.FROM_40),
+        (59.99, AgeBand.FROM_40),
+        (60, AgeBand.FROM_60),
+        (80, AgeBand.FROM_60),
+    ],
+)
+def test_age_bands(age: float | None, band: AgeBand) -> None:
+    assert _band(age) is band

@@ -37,27 +37,31 @@ class Notice(Actor, domain=Domain.PUBLIC):
         self._application = create_application(render(content), page_served=self.pages_served.add)
 
     async def run(self) -> None:
-        stop = trio.Event()
+        ready, stop = trio.Event(), trio.Event()
         async with trio.open_nursery() as nursery:
-            await nursery.start(self._serve, stop)
-            self.notice_ready.set(1)
-            self.log.info("the notice is served", address=self.settings.address)
+            nursery.start_soon(self._serve, ready, stop)
             try:
+                await ready.wait()
+                self.notice_ready.set(1)
+                self.log.info("the notice is served", address=self.settings.address)
                 await trio.sleep_forever()
             finally:
                 # Readers get the rest of their page; the server's grace bounds the wait.
                 stop.set()
 
-    async def _serve(self, stop: trio.Event, task_status: trio.TaskStatus[list[str]]) -> None:
+    async def _serve(self, ready: trio.Event, stop: trio.Event) -> None:
         serve = functools.partial(
             hypercorn.trio.serve,
             self._application,  # type: ignore[arg-type]
             server_configuration(self.port.hand_over(), self.log),
             shutdown_trigger=stop.wait,
-            task_status=task_status,
             mode="asgi",
         )
+        # Shielded, because the server is stopped by its trigger. So is its start: were that
+        # cancelled alone, nobody would be left to pull the trigger.
         with trio.CancelScope(shield=True):
-            await serve()
+            async with trio.open_nursery() as server:
+                await server.start(serve)
+                ready.set()
         if not stop.is_set():
             raise SmartpoleError("the notice's web server ended by itself. It is started again.")

@@ -84,11 +84,6 @@ class Content(_Entry, frozen=True):
     blueprint: str
     """SHA-256 of the configuration that runs."""
 
-    @property
-    def pictures(self) -> tuple[str, ...]:
-        """Keys of the systems that the camera feeds."""
-        return tuple(one.key for one in self.systems if one.key in ("crowd", "security"))
-
 
 def describe(
     blueprint: Blueprint,

@@ -236,7 +236,12 @@ def _read_declaration(cls: type[Actor], domain: Domain) -> ActorDeclaration:
             needs[name] = NeedDeclaration(arguments[0])
         elif hint is Reading:
             readings[name] = isinstance(default, _ReadingDeclaration) and default.vital
-        elif name == "settings" and isinstance(hint, type) and issubclass(hint, Settings):
+        elif name == "settings" and hint is not Any:
+            if not (isinstance(hint, type) and issubclass(hint, Settings)):
+                raise DeclarationError(
+                    f"actor {cls.__name__}: settings are declared as {hint!r}, and must be a "
+                    "subclass of Settings."
+                )
             settings = hint
     return ActorDeclaration(domain, inlets, outlets, needs, readings, settings)
 

@@ -17,13 +17,13 @@ __all__ = [
     "load_blueprint",
 ]
 
-import hashlib
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -33,8 +33,10 @@ from runtime.channel import Overflow
 from runtime.config import Document, Duration, convert, read_document
 from runtime.domain import Domain
 from runtime.errors import DeclarationError, SpecificationError
-from runtime.message import Message
+from runtime.message import PLACE_PATTERN, Message
 from runtime.specification import Backoff, ChildSpec, Exhausted, Restart, RestartIntensity, Strategy
+
+T = TypeVar("T")
 
 _ACTOR_ENTRY_POINTS = "smartpole.actors"
 
@@ -63,14 +65,14 @@ class PoleIdentity(_Closed, frozen=True):
 
 class _Supervision(_Closed, frozen=True):
     restart: Restart = Restart.PERMANENT
-    restarts: int = 5
+    restarts: int = 10
     period: Duration = Duration(60)
     first_delay: Duration = Duration(0.1)
     longest_delay: Duration = Duration(5)
     start_timeout: Duration = Duration(30)
     stop_timeout: Duration = Duration(10)
     when_exhausted: Exhausted = Exhausted.REST
-    rest: Duration = Duration(300)
+    rest: Duration = Duration(60)
 
     def child(self, name: str, build: Any) -> ChildSpec:
         return ChildSpec(
@@ -176,24 +178,47 @@ class Blueprint:
 
     def find_cycle(self) -> list[str]:
         """Names of actors that feed each other in a circle, or nothing."""
-        try:
-            TopologicalSorter(self._receivers()).prepare()
-        except CycleError as error:
-            return list(reversed(error.args[1]))
-        return []
+        return _cycle(self._receivers())
+
+    def find_domain_cycle(self) -> list[Domain]:
+        """Domains that feed each other in a circle, or nothing."""
+        return _cycle(self._receiving_domains())
 
     def start_order(self) -> tuple[ActorPlan, ...]:
-        """Receivers before their senders: nothing is sent to who isn't there, and stopping in
-        reverse lets every queue run empty. Raises graphlib.CycleError where there is a cycle."""
-        order = TopologicalSorter(self._receivers()).static_order()
-        return tuple(self.actors[name] for name in order)
+        """Domain by domain, receivers before their senders: nothing is sent to who isn't there,
+        and stopping in reverse lets every queue run empty. Raises graphlib.CycleError where there
+        is a cycle."""
+        domains = list(TopologicalSorter(self._receiving_domains()).static_order())
+        actors = TopologicalSorter(self._receivers()).static_order()
+        # A stable sort: within a domain, the order of the actors stays.
+        return tuple(
+            sorted((self.actors[name] for name in actors), key=lambda p: domains.index(p.domain))
+        )
+
+    # Lists in both, because a set's order would make the starting order differ from run to run.
 
     def _receivers(self) -> dict[str, list[str]]:
-        # Lists, because a set's order would make the starting order differ from run to run.
         graph: dict[str, list[str]] = {name: [] for name in self.actors}
         for channel in self.channels:
             graph[channel.sender].append(channel.receiver)
         return graph
+
+    def _receiving_domains(self) -> dict[Domain, list[Domain]]:
+        graph: dict[Domain, list[Domain]] = {plan.domain: [] for plan in self.actors.values()}
+        for channel in self.channels:
+            if self.crosses(channel):
+                sender, receiver = self.actors[channel.sender], self.actors[channel.receiver]
+                graph[sender.domain].append(receiver.domain)
+        return graph
+
+
+def _cycle(receivers: Mapping[T, list[T]]) -> list[T]:
+    """The first circle found, in the direction of its messages."""
+    try:
+        TopologicalSorter(receivers).prepare()
+    except CycleError as error:
+        return list(reversed(error.args[1]))
+    return []
 
 
 class BlueprintView(Capability, kind=Facts("blueprint"), rights="read what runs on this pole"):
@@ -243,12 +268,12 @@ def load_blueprint(path: Path, actor_types: Mapping[str, type[Actor]] | None = N
     places = {
         name: text
         for name, value in file.places.items()
-        if (text := convert(document, value, ("places", name), Bilingual)) is not None
+        if (text := _read_place(document, name, value)) is not None
     }
     actors = {
         name: actor
         for name, value in file.actors.items()
-        if (actor := _read_actor(document, name, value, types, places)) is not None
+        if (actor := _read_actor(document, name, value, types, set(file.places))) is not None
     }
     channels = [
         channel
@@ -265,8 +290,18 @@ def load_blueprint(path: Path, actor_types: Mapping[str, type[Actor]] | None = N
         actors=actors,
         channels=tuple(channels),
         strategies=strategies,
-        digest=hashlib.sha256(path.read_bytes()).hexdigest(),
+        digest=document.digest,
     )
+
+
+def _read_place(document: Document, name: str, value: object) -> Bilingual | None:
+    if not re.match(PLACE_PATTERN, name):
+        document.problem(
+            ("places", name),
+            f"{name!r} is no place's name",
+            "at most 40 lower-case letters, digits and -, not beginning with -",
+        )
+    return convert(document, value, ("places", name), Bilingual)
 
 
 def _read_actor(
@@ -274,7 +309,7 @@ def _read_actor(
     name: str,
     value: object,
     types: Mapping[str, type[Actor]],
-    places: Mapping[str, Bilingual],
+    places: Set[str],
 ) -> ActorPlan | None:
     at = ("actors", name)
     if not name.isascii() or not name.replace("-", "a").replace("_", "a").isalnum():
@@ -292,7 +327,7 @@ def _read_actor(
         return None
     try:
         actor_type = types[table.type]
-    except (ImportError, DeclarationError) as error:
+    except (ImportError, AttributeError, DeclarationError) as error:
         document.problem((*at, "type"), f"the actor type {table.type!r} can't be loaded: {error}")
         return None
     if table.place and table.place not in places:

@@ -18,6 +18,7 @@ __all__ = [
     "BLOCK",
     "DROP_OLDEST",
     "LATEST",
+    "Batches",
     "ChannelStatistics",
     "Inlet",
     "Link",
@@ -28,7 +29,7 @@ __all__ = [
 
 import enum
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 import msgspec
@@ -317,16 +318,9 @@ class Inlet(Generic[M], metaclass=NoPublicConstructor):
             raise StopAsyncIteration
         return queue.take()
 
-    async def batches(self, at_most: int = 256) -> AsyncGenerator[Sequence[M], None]:
+    def batches(self, at_most: int = 256) -> Batches[M]:
         """Everything that waits, as one sequence at a time: the fastest way to receive."""
-        queue = self._queue
-        while True:
-            if not queue.manual_acknowledge:
-                queue._in_hand.clear()
-            await checkpoint()
-            if not queue._waiting and not await queue.wait_for_message():
-                return
-            yield queue.take_batch(at_most)
+        return Batches(self._queue, at_most)
 
     def acknowledge(self, *, keep: int = 0) -> None:
         """Everything received so far is safe: it will not be delivered again after a crash.
@@ -337,6 +331,32 @@ class Inlet(Generic[M], metaclass=NoPublicConstructor):
 
     def statistics(self) -> ChannelStatistics:
         return self._queue.statistics()
+
+
+class Batches(Generic[M]):
+    """What ``Inlet.batches`` iterates over. No generator, so that an actor which crashes in the
+    middle leaves nothing behind to be closed."""
+
+    __slots__ = ("_at_most", "_queue")
+
+    def __init__(self, queue: Queue[M], at_most: int) -> None:
+        self._queue = queue
+        self._at_most = at_most
+
+    def __aiter__(self) -> Batches[M]:
+        return self
+
+    async def __anext__(self) -> Sequence[M]:
+        queue = self._queue
+        if not queue.manual_acknowledge:
+            queue._in_hand.clear()
+        await checkpoint()
+        if not queue._waiting and not await queue.wait_for_message():
+            raise StopAsyncIteration
+        return queue.take_batch(self._at_most)
+
+    async def aclose(self) -> None:
+        """There is nothing to close; ``contextlib.aclosing`` is welcome all the same."""
 
 
 class Link(Generic[M]):
@@ -352,14 +372,16 @@ class Link(Generic[M]):
 class Outlet(Generic[M], metaclass=NoPublicConstructor):
     """Where an actor sends. It cannot know who receives, nor how many do."""
 
-    __slots__ = ("_links", "_name", "_only", "_type")
+    __slots__ = ("_codec", "_links", "_name", "_only", "_type")
 
     def __init__(self, name: str, message_type: type[M], links: Sequence[Link[M]]) -> None:
         self._name = name
         self._type = message_type
         self._links = tuple(links)
-        plain = len(links) == 1 and links[0].codec is None
-        self._only = links[0].queue if plain else None
+        # Nearly every outlet feeds one queue, and that case is kept short: it is the hot path.
+        only = links[0] if len(links) == 1 else None
+        self._only = only.queue if only is not None else None
+        self._codec = only.codec if only is not None else None
 
     async def send(self, message: M) -> None:
         """Send one message, waiting for room where the channel blocks.
@@ -368,31 +390,41 @@ class Outlet(Generic[M], metaclass=NoPublicConstructor):
         for another type of message and BorderRefused for one that its type does not describe.
         """
         await checkpoint_if_cancelled()
+        if type(message) is not self._type:
+            raise self._misuse(message)
         queue = self._only
-        if queue is not None and type(message) is self._type and queue.put(message):
-            await cancel_shielded_checkpoint()
-            return
-        crossing = self._cross(message)
-        while not self._put(crossing):
-            for link in self._links:
-                await link.queue.wait_for_room()
+        if queue is not None:
+            if self._codec is not None:
+                message = self._codec.cross(message)
+            while not queue.put(message):
+                await queue.wait_for_room()
+        else:
+            crossing = self._cross(message)
+            while not self._put(crossing):
+                for link in self._links:
+                    await link.queue.wait_for_room()
         await cancel_shielded_checkpoint()
 
     def send_nowait(self, message: M) -> None:
         """Send at once or raise ``trio.WouldBlock``, in which case nothing was sent."""
+        if type(message) is not self._type:
+            raise self._misuse(message)
         queue = self._only
-        if queue is not None and type(message) is self._type:
+        if queue is not None:
+            if self._codec is not None:
+                message = self._codec.cross(message)
             if not queue.put(message):
                 raise trio.WouldBlock
         elif not self._put(self._cross(message)):
             raise trio.WouldBlock
 
+    def _misuse(self, message: object) -> ChannelMisuse:
+        return ChannelMisuse(
+            f"{self._name} carries {self._type.__name__} and was given a "
+            f"{type(message).__name__}. A subclass or look-alike is refused as well."
+        )
+
     def _cross(self, message: M) -> list[M]:
-        if type(message) is not self._type:
-            raise ChannelMisuse(
-                f"{self._name} carries {self._type.__name__} and was given a "
-                f"{type(message).__name__}. A subclass or look-alike is refused as well."
-            )
         return [link.codec.cross(message) if link.codec else message for link in self._links]
 
     def _put(self, crossing: list[M]) -> bool:

@@ -141,6 +141,15 @@ def _check_cycle(blueprint: Blueprint) -> Iterator[Finding]:
                 (c.line for c in blueprint.channels if {c.sender, c.receiver} <= set(cycle)), None
             ),
         )
+    elif circle := blueprint.find_domain_cycle():
+        yield Finding(
+            " → ".join(domain.value for domain in circle),
+            "these domains feed each other in a circle",
+            "a domain starts after those that it sends to and stops before them, as one, so that "
+            "every queue can run empty when the pole stops",
+            "",
+            "remove the channels that lead back",
+        )
 
 
 def _check_flow(blueprint: Blueprint, channel: ChannelPlan) -> Iterator[Finding]:

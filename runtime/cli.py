@@ -154,29 +154,23 @@ async def _run_pole(blueprint: Blueprint, with_view: bool, seconds: float | None
                 view.update(pole.status())
                 await trio.sleep(_REFRESH)
 
-    try:
-        async with trio.open_nursery() as nursery:
-            if seconds is not None:
-                nursery.start_soon(stop_later, seconds)
-            if with_view:
-                nursery.start_soon(show)
+    failure: SmartpoleError | None = None
+    async with trio.open_nursery() as nursery:
+        if seconds is not None:
+            nursery.start_soon(stop_later, seconds)
+        if with_view:
+            nursery.start_soon(show)
+        try:
             await pole.run()
-            nursery.cancel_scope.cancel()
-    except* SmartpoleError as errors:
-        raise _only(errors) from None
+        except SmartpoleError as error:
+            failure = error  # raised below, where no nursery wraps it into a group
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
     status = pole.status()
     if with_view:
         Console().print(render_summary(status))
     return OK if seconds is None or status.working else FAILED
-
-
-def _only(errors: BaseExceptionGroup[SmartpoleError]) -> SmartpoleError:
-    """The first deliberate error in a group: what the person at the terminal needs to read."""
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, SmartpoleError)
-    return error
 
 
 def _status(arguments: argparse.Namespace) -> int:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 __all__ = ["Document", "Duration", "FromText", "SourceAddress", "convert", "read_document"]
 
+import enum
+import hashlib
 import re
 import tomllib
+import types
+import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -18,7 +22,7 @@ from runtime.errors import ConfigurationError, Problem
 T = TypeVar("T")
 
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)$")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) *(ms|s|min|h|d)")
 _DURATION_HELP = 'a duration such as "500ms", "60s", "5min", "12h" or "14d"'
 
 
@@ -40,7 +44,7 @@ class Duration(float):
 
     @classmethod
     def parse(cls, text: object) -> Duration:
-        match = _DURATION.match(text) if isinstance(text, str) else None
+        match = _DURATION.fullmatch(text) if isinstance(text, str) else None
         if match is None:
             raise ValueError(f"Expected {_DURATION_HELP}")
         return cls(float(match[1]) * _UNITS[match[2]])
@@ -67,7 +71,7 @@ class SourceAddress(str):
         if not colon or not rest or not scheme.isascii() or not scheme.isalnum():
             raise ValueError('Expected an address such as "file:clip.mp4" or "rtsp://host/path"')
         if scheme == "file":
-            rest = str((folder / Path(rest).expanduser()).resolve())
+            rest = str(_resolve(folder, rest))
         return cls(f"{scheme.lower()}:{rest}")
 
     @property
@@ -83,11 +87,15 @@ class SourceAddress(str):
         """Without credentials, query or folders: fit for logs and status."""
         if self.scheme == "file":
             return f"file {Path(self.rest).name}"
-        parts = urlsplit(self)
-        if not parts.hostname:
-            return f"{self.scheme} {self.rest}"
-        port = f":{parts.port}" if parts.port else ""
-        return f"{self.scheme} {parts.hostname}{port}"
+        try:
+            parts = urlsplit(self)
+            host, port = parts.hostname, f":{parts.port}" if parts.port else ""
+        except ValueError:
+            return self.scheme
+        # An @ anywhere else ends credentials that are not written as an address has them.
+        if self.rest.count("@") > parts.netloc.count("@"):
+            return self.scheme
+        return f"{self.scheme} {host}{port}" if host else f"{self.scheme} {parts.path}"
 
 
 class Document:
@@ -101,16 +109,20 @@ class Document:
         self.source = source
         self.folder = folder
         self.problems: list[Problem] = []
+        self.digest = hashlib.sha256(text.encode()).hexdigest()
         try:
             self.data: dict[str, Any] = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            place = re.search(r"at line (\d+), column (\d+)", str(error))
-            line = int(place[1]) if place else None
+        except (ValueError, RecursionError) as error:
+            # Not only TOMLDecodeError: an endless number is another ValueError.
+            place = re.search(r" \(at (?:line (\d+)|end of document)", str(error))
+            line = int(place[1] or text.count("\n") + 1) if place else None
             what = str(error).split(" (at ")[0]
             raise ConfigurationError(
                 source, [Problem("syntax", f"this is not TOML: {what}", line=line)]
             ) from None
-        self._lines = dict(_locate(text))
+        self._lines: dict[tuple[str, ...], int] = {}
+        for path, number in _locate(text):
+            self._lines.setdefault(path, number)
 
     def line_of(self, *path: str | int) -> int | None:
         """The line of a key, or of the nearest table around it."""
@@ -135,12 +147,12 @@ class Document:
 def read_document(path: Path) -> Document:
     """Read a configuration file. Raises ConfigurationError where it can't be read as TOML."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode("utf-8")
     except FileNotFoundError:
         raise ConfigurationError(
             str(path), [Problem("file", "there is no such file", "the path of a TOML file")]
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigurationError(
             str(path), [Problem("file", f"it can't be read ({type(error).__name__})", "UTF-8 TOML")]
         ) from None
@@ -155,7 +167,8 @@ def _locate(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
     """Where tables and keys stand; tomllib doesn't tell. Inline tables share their key's line."""
     table: tuple[str, ...] = ()
     array_sizes: dict[tuple[str, ...], int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Not splitlines(), which also breaks at characters that a text may hold.
+    for number, line in enumerate(text.split("\n"), start=1):
         if header := _HEADER.match(line):
             table = _split(header[2])
             if header[1] == "[[":
@@ -164,7 +177,9 @@ def _locate(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
                 table = (*table, str(index))
             yield table, number
         elif key := _KEY.match(line):
-            yield (*table, *_split(key[1])), number
+            dotted = _split(key[1])
+            for length in range(1, len(dotted) + 1):
+                yield (*table, *dotted[:length]), number
 
 
 def _split(dotted: str) -> tuple[str, ...]:
@@ -190,10 +205,9 @@ def convert(
             field.encode_name: field
             for field in msgspec.structs.fields(kind)  # type: ignore[arg-type]
         }
-        listing = "one of " + ", ".join(sorted(accepted)) if accepted else "nothing"
         for key in value:
             if key not in accepted:
-                document.problem((*path, key), "this key is not known here", listing)
+                document.problem((*path, key), "this key is not known here", _keys(kind))
         value = {key: item for key, item in value.items() if key in accepted}
         for name, field in accepted.items():
             if field.required and name not in value:
@@ -209,30 +223,112 @@ def convert(
         if issubclass(wanted, Path):
             if not isinstance(given, str) or not given:
                 raise ValueError("Expected a path")
-            return (document.folder / Path(given).expanduser()).resolve()
+            return _resolve(document.folder, given)
         raise NotImplementedError(wanted)  # pragma: no cover - a mistake in a settings class
 
     try:
         return msgspec.convert(value, kind, dec_hook=from_text)
     except msgspec.ValidationError as error:
-        match = _PATH_IN_ERROR.match(str(error))
-        what, where = (match["what"], match["path"] or "$") if match else (str(error), "$")
-        inner = tuple(part for part in re.split(r"[.\[\]]+", where.removeprefix("$")) if part)
-        if unknown := _UNKNOWN.match(what):
-            document.problem((*path, *inner, unknown["name"]), "this key is not known here")
-        elif missing := _MISSING.match(what):
-            document.problem((*path, *inner, missing["name"]), "this key is missing")
-        else:
-            document.problem((*path, *inner), _plain(what))
+        _report(document, path, kind, str(error))
         return None
 
 
-def _plain(what: str) -> str:
-    return (what[:1].lower() + what[1:]).replace("`", "")
+def _resolve(folder: Path, text: str) -> Path:
+    try:
+        return (folder / Path(text).expanduser()).resolve()
+    except (OSError, RuntimeError, ValueError):  # no such home, a loop of links, a null byte
+        raise ValueError("Expected a path that can exist") from None
+
+
+def _report(document: Document, path: tuple[str | int, ...], kind: object, error: str) -> None:
+    """Put msgspec's complaint into the words of a configuration file."""
+    match = _PATH_IN_ERROR.match(error)
+    what, where = (match["what"], match["path"] or "$") if match else (error, "$")
+    inner = tuple(
+        int(index) if index else name for name, index in _STEP.findall(where.removeprefix("$"))
+    )
+    at = _kind_at(kind, inner)
+    if unknown := _UNKNOWN.match(what):
+        document.problem((*path, *inner, unknown["name"]), "this key is not known here", _keys(at))
+    elif missing := _MISSING.match(what):
+        name = missing["name"]
+        wanted = _accepts(_kind_at(kind, (*inner, name)))
+        document.problem((*path, *inner, name), "this key is missing", wanted)
+    elif invalid := _INVALID.match(what):
+        document.problem((*path, *inner), f"invalid value {invalid['value']}", _accepts(at))
+    else:
+        plain = _NAMES_IN_ERROR.sub(lambda names: _plain(names[1]), what)
+        document.problem((*path, *inner), plain[:1].lower() + plain[1:])
+
+
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
+_INVALID = re.compile(r"Invalid enum value (?P<value>.*)", re.DOTALL)
+_NAMES_IN_ERROR = re.compile(r"`([^`]*)`")
+_PLAIN = {
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "object": "a table",
+    "dict": "a table",
+    "array": "an array",
+    "list": "an array",
+    "tuple": "an array",
+    "Path": "a path",
+}
+
+
+def _plain(names: str) -> str:
+    """``int | null`` in plain words."""
+    return " or ".join(_PLAIN.get(name, name) for name in names.split(" | ") if name != "null")
+
+
+def _alternatives(kind: object) -> list[Any]:
+    """The types that a value may have: those of a union, without the marks of Annotated."""
+    if hasattr(kind, "__metadata__"):
+        return _alternatives(typing.get_args(kind)[0])
+    if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
+        return [one for part in typing.get_args(kind) for one in _alternatives(part)]
+    return [] if kind is type(None) else [kind]
+
+
+def _kind_at(kind: object, path: tuple[str | int, ...]) -> object:
+    """The type declared at a path within a type, or None where that can't be said."""
+    for step in path:
+        inner: object = None
+        for one in _alternatives(kind):
+            if isinstance(step, int) and typing.get_args(one):
+                inner = typing.get_args(one)[0]
+            elif isinstance(one, type) and issubclass(one, msgspec.Struct):
+                known = {field.encode_name: field.type for field in msgspec.structs.fields(one)}
+                inner = known.get(str(step), inner)
+        kind = inner
+    return kind
+
+
+def _keys(kind: object) -> str:
+    """The keys that a table of this type may have."""
+    names = sorted(
+        field.encode_name
+        for one in _alternatives(kind)
+        if isinstance(one, type) and issubclass(one, msgspec.Struct)
+        for field in msgspec.structs.fields(one)
+    )
+    return "one of " + ", ".join(names) if names else "nothing"
 
 
 def _accepts(kind: object) -> str:
-    if kind is Duration:
-        return _DURATION_HELP
-    name = getattr(kind, "__name__", None) or str(kind)
-    return {"str": "a text", "int": "a whole number", "Path": "a path"}.get(name, name)
+    """What a key of this type accepts, in plain words; empty where that can't be said."""
+    words = []
+    for one in _alternatives(kind):
+        if one is Duration:
+            words.append(_DURATION_HELP)
+        elif isinstance(one, type) and issubclass(one, enum.Enum):
+            words.append("one of " + ", ".join(sorted(str(member.value) for member in one)))
+        elif typing.get_origin(one) is typing.Literal:
+            words.append("one of " + ", ".join(map(str, typing.get_args(one))))
+        elif isinstance(one, type) and issubclass(one, msgspec.Struct):
+            words.append("a table")
+        else:
+            words.append(_plain(getattr(one, "__name__", "")))
+    return " or ".join(words)

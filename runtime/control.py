@@ -64,16 +64,28 @@ class ControlServer:
 async def ask_status(state: Path, timeout: float = 3.0) -> PoleStatus:  # noqa: ASYNC109
     """Ask the pole with this state folder. Raises PoleUnreachable where none answers."""
     path = control_path(state)
-    if not path.exists():
+    try:
+        path.stat()
+    except FileNotFoundError:
         raise PoleUnreachable(
             f"no pole runs on {state}: its control socket does not exist. "
             "Start one with: smartpole run CONFIGURATION"
-        )
-    with trio.move_on_after(timeout), ZmqSocket(zmq.REQ) as client:
-        client.connect(f"ipc://{path}")
-        await client.send([_STATUS])
-        answer = await client.receive()
-        return msgspec.json.decode(answer[-1], type=PoleStatus)
+        ) from None
+    except OSError as error:
+        raise PoleUnreachable(
+            f"the control socket of the pole on {state} can't be reached ({error.strerror}). "
+            "Ask as the user that runs the pole."
+        ) from None
+    try:
+        with trio.move_on_after(timeout), ZmqSocket(zmq.REQ) as client:
+            client.connect(f"ipc://{path}")
+            await client.send([_STATUS])
+            answer = await client.receive()
+            return msgspec.json.decode(answer[-1], type=PoleStatus)
+    except (zmq.ZMQError, msgspec.MsgspecError) as error:
+        raise PoleUnreachable(
+            f"what answers on {path} is no pole of this version ({type(error).__name__})."
+        ) from None
     raise PoleUnreachable(
         f"the pole on {state} did not answer within {timeout:g} s. It may have been killed "
         "(then its socket is stale: start it again), or its loop is stuck."

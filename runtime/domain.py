@@ -69,10 +69,7 @@ TABLE: Mapping[Domain, DomainRule] = MappingProxyType(
         _D.CAPTURE: _row(
             "talks to cameras, only demultiplexes",
             takes=set(),
-            emits={
-                _S.PERSONAL_IMAGE: frozenset({_D.CROWD, _D.SECURITY}),
-                _S.OPERATIONAL: _REPORTS,
-            },
+            emits={_S.PERSONAL_IMAGE: frozenset({_D.CROWD, _D.SECURITY})},
             holds={Network("cameras")},
             clauses="5.1(1), 6.3(1)",
         ),

@@ -42,9 +42,10 @@ class Sensitivity(enum.Enum):
         return self in (Sensitivity.PERSONAL_IDENTIFIER, Sensitivity.PERSONAL_IMAGE)
 
 
-_PLACE_PATTERN = r"^[a-z0-9][a-z0-9-]{0,39}$"
+PLACE_PATTERN = r"^[a-z0-9][a-z0-9-]{0,39}\Z"
+"""\\Z and not $, which lets a line end follow."""
 
-PlaceName = Annotated[str, msgspec.Meta(pattern=_PLACE_PATTERN, max_length=40)]
+PlaceName = Annotated[str, msgspec.Meta(pattern=PLACE_PATTERN, max_length=40)]
 """A place declared under ``[places]``. The border refuses any other, so it is no free text."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=9_999)]
@@ -109,9 +110,11 @@ def _why_not_aggregate(kind: shape.Type) -> str | None:
         case shape.IntType():
             bounded = kind.ge is not None and kind.le is not None
             return None if bounded else "is an integer without both bounds"
-        case shape.BoolType() | shape.EnumType() | shape.NoneType():
+        case shape.BoolType() | shape.NoneType():
             return None
-        case shape.StrType(pattern=pattern) if pattern == _PLACE_PATTERN:
+        case shape.EnumType(cls=cls):
+            return _why_not_listed(cls)
+        case shape.StrType(pattern=pattern) if pattern == PLACE_PATTERN:
             return None
         case shape.StructType():
             if getattr(kind.cls, "sensitivity", None) is Sensitivity.AGGREGATE:
@@ -128,6 +131,15 @@ def _why_not_aggregate(kind: shape.Type) -> str | None:
         case _:
             label = type(kind).__name__.removesuffix("Type").lower()
             return f"is of the kind {label!r}"
+
+
+def _why_not_listed(cls: type[enum.Enum]) -> str | None:
+    """The codec accepts what ``_missing_`` makes of a value that is no member."""
+    if issubclass(cls, enum.Flag):
+        return f"is of the flags {cls.__name__}, which take any whole number"
+    if cls._missing_.__func__ is not enum.Enum._missing_.__func__:  # type: ignore[attr-defined]
+        return f"is a {cls.__name__}, which accepts more than it lists (by _missing_)"
+    return None
 
 
 def information_bits(message_type: type[Message], places: int) -> float:

@@ -11,6 +11,7 @@ import structlog
 import trio
 
 _log = structlog.get_logger("notify")
+_PATIENCE = 1.0
 
 
 class ServiceManager:
@@ -37,12 +38,21 @@ class ServiceManager:
         if not self._address:
             return
         # A leading @ is how systemd writes the null byte of an abstract socket.
-        address = self._address.replace("@", "\0", 1)
+        address = self._address
+        if address.startswith("@"):
+            address = "\0" + address[1:]
         with trio.socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
-            try:
-                await client.sendto("\n".join(assignments).encode(), address)
-            except OSError as error:
-                _log.warning("service manager not reached", error=type(error).__name__)
+            # One that does not read must not hold up a pole that wants to stop.
+            with trio.move_on_after(_PATIENCE) as patience:
+                try:
+                    # Connected first: an unconnected datagram socket is always "writable", and
+                    # waiting for one whose peer's queue is full would spin.
+                    await client.connect(address)
+                    await client.send("\n".join(assignments).encode())
+                except OSError as error:
+                    _log.warning("service manager not reached", error=type(error).__name__)
+        if patience.cancelled_caught:
+            _log.warning("service manager does not read")
 
     async def keep_watch(self) -> None:
         """Send signs of life for as long as this loop turns. Returns if none are wanted."""

@@ -55,6 +55,8 @@ class Pole:
     def __init__(self, blueprint: Blueprint) -> None:
         self.blueprint = blueprint
         self.ready = trio.Event()
+        self._stopping = trio.Event()
+        self._told_stopping = False
         self._began_wall = time.time()
         self._services = ServiceManager()
         facts = {"blueprint": blueprint}
@@ -100,22 +102,40 @@ class Pole:
                 blueprint=self.blueprint.digest,
                 guideline=self.blueprint.pole.guideline,
             )
+            failure: SmartpoleError | None = None
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._stop_on_signal)
                 nursery.start_soon(self._services.keep_watch)
                 nursery.start_soon(self._announce)
-                await self._serve()
+                nursery.start_soon(self._announce_stop)
+                try:
+                    await self._serve()
+                except SmartpoleError as error:
+                    failure = error  # raised below, where no nursery wraps it into a group
                 nursery.cancel_scope.cancel()
+            if failure is not None:
+                raise failure
             _log.info("stopped", pole=self.blueprint.pole.name)
 
     def stop(self) -> None:
         """Stop gracefully: senders before receivers, so that the queues run empty."""
+        self._stopping.set()
         self._root.finish()
 
     async def _serve(self) -> None:
         try:
             await self._root.serve(self.ready.set)
         finally:
+            # Also where it ends by itself, or so soon that nobody has told yet.
+            await self._tell_stopping()
+
+    async def _announce_stop(self) -> None:
+        await self._stopping.wait()
+        await self._tell_stopping()
+
+    async def _tell_stopping(self) -> None:
+        if not self._told_stopping:
+            self._told_stopping = True
             with trio.CancelScope(shield=True):
                 await self._services.tell("STOPPING=1")
 
@@ -128,7 +148,6 @@ class Pole:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async for number in signals:
                 _log.info("stopping", signal=signal.Signals(number).name)
-                await self._services.tell("STOPPING=1")
                 self.stop()
 
     def _build_control(self, _: int) -> ControlServer:
@@ -229,7 +248,7 @@ class Pole:
 
 
 def _by_domain(blueprint: Blueprint) -> dict[Domain, list[ActorPlan]]:
-    """Actors in starting order, gathered by domain; a domain comes where its first actor does."""
+    """Actors and domains in starting order."""
     domains: dict[Domain, list[ActorPlan]] = {}
     for plan in blueprint.start_order():
         domains.setdefault(plan.domain, []).append(plan)

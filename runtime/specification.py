@@ -138,7 +138,12 @@ class ChildSpec:
             ("start_timeout", self.start_timeout, self.start_timeout > 0, "above 0"),
             ("stop_timeout", self.stop_timeout, self.stop_timeout >= 0, "0 or more"),
             ("rest", self.rest, self.rest > 0, "above 0"),
-            ("intensity.restarts", self.intensity.restarts, self.intensity.restarts >= 0, "0 or more"),
+            (
+                "intensity.restarts",
+                self.intensity.restarts,
+                self.intensity.restarts >= 0,
+                "0 or more",
+            ),
             ("intensity.period", self.intensity.period, self.intensity.period > 0, "above 0"),
             ("backoff.first", backoff.first, backoff.first >= 0, "0 or more"),
             ("backoff.longest", backoff.longest, backoff.longest >= 0, "0 or more"),

@@ -47,9 +47,13 @@ class ZmqSocket:
         await trio.lowlevel.checkpoint_if_cancelled()
         while True:
             try:
-                return self._socket.recv_multipart(zmq.NOBLOCK)
+                frames = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 await self._wait(zmq.POLLIN)
+            else:
+                # Lets others run, also while one message follows another; can't be cancelled.
+                await trio.lowlevel.cancel_shielded_checkpoint()
+                return frames
 
     async def send(self, frames: Sequence[bytes]) -> None:
         """Hand a message to ZeroMQ, waiting while it takes none."""

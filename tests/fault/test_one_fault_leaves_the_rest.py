@@ -37,7 +37,12 @@ def garbage(folder: Path, content: str) -> str:
         ("missing model", "crowd", {"down"}, "smartpole models fetch"),
         ("wrong key", "recorder", {"down"}, "age1"),
         ("missing key", "recorder", {"down"}, "smartpole keys make"),
-        ("port in use", "notice", {"waiting to restart", "starting", "resting after too many crashes"}, "in use"),
+        (
+            "port in use",
+            "notice",
+            {"waiting to restart", "starting", "resting after too many crashes"},
+            "in use",
+        ),
     ],
 )
 async def test_the_rest_goes_on(
@@ -59,12 +64,14 @@ async def test_the_rest_goes_on(
             nursery.start_soon(pole.run)
             status = await wait_for(
                 blueprint.pole.state,
-                lambda s: actor(s, victim).state in states
-                and actor(s, victim).last_crash is not None
-                and all(
-                    actor(s, name).readings[work] > 0
-                    for name, work in VITAL.items()
-                    if name != victim
+                lambda s: (
+                    actor(s, victim).state in states
+                    and actor(s, victim).last_crash is not None
+                    and all(
+                        actor(s, name).readings[work] > 0
+                        for name, work in VITAL.items()
+                        if name != victim
+                    )
                 ),
                 seconds=20,
             )

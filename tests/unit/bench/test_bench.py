@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("pykka", reason="the benchmarks' extra is not installed")
 
 import bench.__main__ as command
-from bench.harness import Effort, Target, compare, percentile, take_turns
+from bench.harness import BenchmarkFailed, Effort, Target, compare, percentile, take_turns
 
 TINY = Effort(rounds=2, scale=0.01)
 
@@ -74,7 +74,20 @@ class TestCommand:
     def test_refuses_an_unknown_name(self, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit, match="2"):
             command.main(["chanel"])
-        assert "invalid choice: 'chanel'" in capsys.readouterr().err
+        assert "no benchmark 'chanel'; there are channel, supervisor" in capsys.readouterr().err
+
+    def test_runs_all_but_the_demo_when_nothing_is_named(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        names: list[str] = []
+
+        def run(name: str, effort: Effort) -> command.BenchmarkReport:
+            names.append(name)
+            return command.BenchmarkReport(name=name, seconds=0)
+
+        monkeypatch.setattr(command, "_run", run)
+        assert command.main(["--json", str(tmp_path / "latest.json")]) == 0
+        assert names == ["channel", "supervisor", "inference", "pipeline"]
 
     @pytest.mark.parametrize("name", ["inference", "pipeline"])
     def test_says_how_to_get_what_is_missing(
@@ -88,6 +101,19 @@ class TestCommand:
         assert command.main([name, "--quick"]) == 1
         assert "smartpole" in capsys.readouterr().out
         assert "fetch --to var/" in (tmp_path / "var/bench/latest.json").read_text()
+
+    def test_a_failure_names_nothing_of_the_machine(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        def fail(effort: Effort) -> None:
+            raise BenchmarkFailed(f"there is no {tmp_path}/var/footage/street.mp4")
+
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("bench.channel.benchmark", fail)
+        assert command.main(["channel"]) == 1
+        written = (tmp_path / "var/bench/latest.json").read_text()
+        assert "there is no var/footage/street.mp4" in written
+        assert str(tmp_path) not in written
 
     def test_check_is_about_targets(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         missed = compare(

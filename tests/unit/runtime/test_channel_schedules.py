@@ -68,9 +68,17 @@ class CrashedOnPurpose(Exception):
 def check_counts(queue: Queue[Item], ledger: Ledger) -> None:
     told = queue.statistics()
     assert told.accepted >= len(ledger.accepted)  # a sender may be just about to write it down
-    assert min(
-        told.waiting, told.in_hand, told.acknowledged, told.dropped, told.replaced, told.poisoned
-    ) >= 0
+    assert (
+        min(
+            told.waiting,
+            told.in_hand,
+            told.acknowledged,
+            told.dropped,
+            told.replaced,
+            told.poisoned,
+        )
+        >= 0
+    )
     assert told.accepted == (
         told.acknowledged + told.in_hand + told.waiting + told.dropped + told.replaced
         + told.poisoned
@@ -131,6 +139,7 @@ async def test_nothing_accepted_is_lost_and_every_count_is_true(
     links = [Link(queue), Link(side)] if fan_out else [Link(queue)]
     outlet: Outlet[Item] = Outlet._mint("sun.out", Item, links)
     ledger = Ledger()
+    all_sent = False
 
     async def send(index: int, plan: Sender) -> None:
         deadline = trio.current_time() + (
@@ -156,6 +165,8 @@ async def test_nothing_accepted_is_lost_and_every_count_is_true(
                 queue.acknowledge()
                 return
             check_counts(queue, ledger)
+            if all_sent:
+                queue.finish()
 
     with trio.fail_after(10_000):
         async with trio.open_nursery() as nursery:
@@ -163,6 +174,7 @@ async def test_nothing_accepted_is_lost_and_every_count_is_true(
             async with trio.open_nursery() as feeding:
                 for index, plan in enumerate(senders):
                     feeding.start_soon(send, index, plan)
+            all_sent = True
             queue.finish()
 
     told = queue.statistics()

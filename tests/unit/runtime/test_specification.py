@@ -69,9 +69,7 @@ NAN = math.nan
         ),
     ],
 )
-def test_a_child_that_contradicts_itself_is_refused(
-    options: dict[str, object], says: str
-) -> None:
+def test_a_child_that_contradicts_itself_is_refused(options: dict[str, object], says: str) -> None:
     with pytest.raises(SpecificationError) as caught:
         ChildSpec("eye", build, **options)  # type: ignore[arg-type]
     assert "'eye'" in str(caught.value)

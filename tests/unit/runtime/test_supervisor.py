@@ -95,9 +95,7 @@ async def test_who_is_started_again(strategy: Strategy, restart: str, ending: st
 @pytest.mark.parametrize("cancel", [False, True])
 async def test_starts_in_order_and_stops_in_reverse(strategy: Strategy, cancel: bool) -> None:
     stage = Stage()
-    specs = tuple(
-        stage.spec(name, Life(start=2, cleanup=1, heeds=name != "b")) for name in "abcd"
-    )
+    specs = tuple(stage.spec(name, Life(start=2, cleanup=1, heeds=name != "b")) for name in "abcd")
     supervisor = Supervisor(SupervisorSpec("top", specs, strategy))
     await direct(stage, supervisor, until=20, cancel=cancel)
     assert stage.times("begin", "d") == [6.0]  # each waits for the one before
@@ -295,7 +293,11 @@ async def test_escalation_stops_all_in_reverse_and_names_the_culprit(error: Exce
     assert "'top'" in str(caught.value)
     assert "secret" not in str(caught.value)
     assert caught.value.__cause__ is error
-    assert [(e.child, e.at) for e in stage.trace if e.what == "end"] == [("b", 5), ("c", 6), ("a", 7)]
+    assert [(e.child, e.at) for e in stage.trace if e.what == "end"] == [
+        ("b", 5),
+        ("c", 6),
+        ("a", 7),
+    ]
 
 
 async def test_escalation_during_boot_starts_nobody_else_and_never_reports_started() -> None:
@@ -397,7 +399,9 @@ async def test_starting_at_the_very_moment_of_the_timeout_is_no_quiet_end(
 
 async def test_no_start_timeout_once_started() -> None:
     stage = Stage()
-    supervisor = Supervisor(SupervisorSpec("top", (stage.spec("a", Life(start=4), start_timeout=5),)))
+    supervisor = Supervisor(
+        SupervisorSpec("top", (stage.spec("a", Life(start=4), start_timeout=5),))
+    )
     await direct(stage, supervisor, until=500)
     assert stage.names("begin") == ["a1"]
     assert not supervisor.crashes

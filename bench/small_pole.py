@@ -170,8 +170,8 @@ async def _until_enough(pole: Pole, enough: int, patience: float) -> PoleRun:
         with trio.move_on_after(patience):
             await _Running.done.wait()
         pole.stop()
-    if not _Running.done.is_set():
-        crashes = ", ".join(f"{one.child}: {one.error} {one.message}" for one in pole.crashes())
+    crashes = ", ".join(f"{one.child}: {one.error} {one.message}" for one in pole.crashes())
+    if crashes or not _Running.done.is_set():
         raise BenchmarkFailed(
             f"the pole gave {len(_Running.run.counted)} of {enough} counts within {patience:g} s. "
             f"Crashes: {crashes or 'none'}"

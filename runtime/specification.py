@@ -29,7 +29,6 @@ from typing import Protocol
 
 from runtime.errors import SpecificationError
 
-
 _GROWS = 64
 """Restarts after which a backoff grows no more."""
 

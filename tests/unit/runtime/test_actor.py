@@ -210,7 +210,10 @@ class Everything(Actor, domain=D.PUBLIC):
 
 def test_a_declaration_is_read_from_annotations() -> None:
     told = Everything.declaration
-    assert {n: (i.message, i.capacity, i.overflow, i.manual_acknowledge) for n, i in told.inlets.items()} == {
+    assert {
+        name: (port.message, port.capacity, port.overflow, port.manual_acknowledge)
+        for name, port in told.inlets.items()
+    } == {
         "plain": (Total, 64, BLOCK, False),
         "tuned": (Fact, 3, DROP_OLDEST, False),
         "careful": (Fact, 64, LATEST, True),

@@ -1,4 +1,4 @@
-"""The border: what does not fit its declared type does not cross, and the refusal quotes nothing."""
+"""The border: what does not fit its declared type does not cross, and no refusal quotes it."""
 
 from __future__ import annotations
 

@@ -530,7 +530,7 @@ async def test_reopening_takes_messages_again() -> None:
     assert scope.cancelled_caught
 
 
-# -- cancellation at every checkpoint ----------------------------------------------------------------
+# -- cancellation at every checkpoint -------------------------------------------------------------
 
 
 class CancelAt(trio.abc.Instrument):

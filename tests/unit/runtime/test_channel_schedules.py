@@ -1,4 +1,4 @@
-"""Channels under schedules that Hypothesis thinks up: senders, receivers, crashes, cancellations."""
+"""Channels under schedules that Hypothesis thinks up: senders, receivers, crashes, cancels."""
 
 from __future__ import annotations
 

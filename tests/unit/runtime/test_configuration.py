@@ -1,5 +1,6 @@
 """Mistakes in a configuration: each with its line, its key and what would be right."""
 
+# ruff: noqa: E501 - the tables of cases are read across
 from __future__ import annotations
 
 import enum
@@ -407,7 +408,7 @@ def test_source_addresses(text: str, scheme: str, rest: str, public: str) -> Non
     assert address.public.startswith(public)
 
 
-# -- whatever is written, it is a configuration or an error that says so ----------------------------
+# -- whatever is written, it is a configuration or an error that says so --------------------------
 
 SCALARS = st.one_of(
     st.booleans(), st.integers(-(10**20), 10**20), st.floats(), st.text(max_size=8),

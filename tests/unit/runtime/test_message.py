@@ -53,8 +53,7 @@ class Foreign(msgspec.Struct):
 def aggregate(kind: Any) -> type[Message]:
     """An AGGREGATE type with one field of that kind."""
     namespace = {"__annotations__": {"field": kind}, "__module__": __name__}
-    made = type(Message)("Made", (Message,), namespace, sensitivity=AGGREGATE)
-    return made  # type: ignore[return-value]
+    return type(Message)("Made", (Message,), namespace, sensitivity=AGGREGATE)  # type: ignore[return-value]
 
 
 ACCEPTED: list[tuple[Any, float]] = [

@@ -163,14 +163,14 @@ async def test_invariants(cast: list[Part], strategy: Strategy, until: float, ca
                 assert ends[index + part.restarts] - ends[index] > part.period - slack
         if part.restart is Restart.TEMPORARY:
             assert status.incarnation <= 1
-    crashes = {name: 0 for name in names}
+    crashes = dict.fromkeys(names, 0)
     for record in supervisor.crashes:
         crashes[record.child] += 1
     if sum(crashes.values()) < 64:
         assert crashes == {s.name: s.crashes for s in supervisor.statistics()}
 
 
-# -- an independent model of one-for-one ------------------------------------------------------------
+# -- an independent model of one-for-one ----------------------------------------------------------
 
 QUICK = st.builds(
     Life,
@@ -229,7 +229,7 @@ async def test_one_for_one_against_a_model(cast: list[Part], until: float) -> No
         assert status.state == state
 
 
-# -- nested, with children that crash while everything stops -----------------------------------------
+# -- nested, with children that crash while everything stops --------------------------------------
 
 
 @settings(max_examples=60, deadline=None)

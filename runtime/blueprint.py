@@ -18,7 +18,7 @@ __all__ = [
 ]
 
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import entry_points
@@ -74,7 +74,9 @@ class _Supervision(_Closed, frozen=True):
     when_exhausted: Exhausted = Exhausted.REST
     rest: Duration = Duration(60)
 
-    def child(self, name: str, build: Any) -> ChildSpec:
+    def child(
+        self, name: str, build: Any, has_work: Callable[[], bool] = lambda: False
+    ) -> ChildSpec:
         return ChildSpec(
             name,
             build,
@@ -85,6 +87,7 @@ class _Supervision(_Closed, frozen=True):
             stop_timeout=self.stop_timeout,
             when_exhausted=self.when_exhausted,
             rest=self.rest,
+            has_work=has_work,
         )
 
 

@@ -122,6 +122,8 @@ class Queue(Generic[M]):
         self._receiver: Task | None = None
         self._senders: deque[Task] = deque()
         self._finished = False
+        self._suspects = 0
+        """How many of the oldest waiting messages were in hand when an incarnation crashed."""
         self._front: M | None = None
         self._front_deliveries = 0
         self._accepted = 0
@@ -143,9 +145,11 @@ class Queue(Generic[M]):
                 # After a crash, the one that was in hand may wait as well.
                 self._replaced += len(waiting)
                 waiting.clear()
+                self._suspects = 0
             else:
                 waiting.popleft()
                 self._dropped += 1
+                self._suspects = max(0, self._suspects - 1)
         waiting.append(message)
         self._accepted += 1
         if self._receiver is not None:
@@ -180,6 +184,8 @@ class Queue(Generic[M]):
         if depth > self._high_water:
             self._high_water = depth
         message = waiting.popleft()
+        if self._suspects:
+            self._suspects -= 1
         self._in_hand.append(message)
         if self._senders:
             self._wake_senders()
@@ -191,7 +197,11 @@ class Queue(Generic[M]):
         depth = len(waiting)
         if depth > self._high_water:
             self._high_water = depth
-        if depth <= at_most:
+        if self._suspects:
+            # One by one, so that the next crash tells which of them it was.
+            self._suspects -= 1
+            batch = [waiting.popleft()]
+        elif depth <= at_most:
             batch = list(waiting)
             waiting.clear()
         else:
@@ -246,14 +256,19 @@ class Queue(Generic[M]):
         first = self._in_hand[0]
         if first is not self._front:
             self._front, self._front_deliveries = first, 0
-        self._front_deliveries += crashed
+        # Of a batch, nobody knows yet on which message it crashed.
+        if crashed and (self.manual_acknowledge or len(self._in_hand) == 1):
+            self._front_deliveries += 1
         if self._front_deliveries >= _MAX_DELIVERIES:
-            # The group in hand is what the receiver was working on: a decoder needs all of it
-            # or nothing, so it goes as one.
+            # A receiver that acknowledges by itself was working on all that it has in hand: a
+            # decoder needs the whole group or nothing, so it goes as one.
             self._poisoned += len(self._in_hand)
+            self._front = None
         else:
             self._redelivered += len(self._in_hand)
             self._waiting.extendleft(reversed(self._in_hand))
+            if crashed or self._suspects:
+                self._suspects += len(self._in_hand)
         self._in_hand.clear()
 
     def finish(self) -> None:
@@ -262,6 +277,11 @@ class Queue(Generic[M]):
         if self._receiver is not None:
             reschedule(self._receiver)
             self._receiver = None
+
+    @property
+    def holds_messages(self) -> bool:
+        """Whether any wait or are in hand."""
+        return bool(self._waiting or self._in_hand)
 
     def statistics(self) -> ChannelStatistics:
         gone = self._dropped + self._replaced + self._poisoned

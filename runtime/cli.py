@@ -21,6 +21,7 @@ from runtime.control import ask_status
 from runtime.errors import ConfigurationError, SmartpoleError
 from runtime.graph import to_svg, to_text
 from runtime.log import configure_logging
+from runtime.memory import share_one_heap
 from runtime.pole import Pole
 from runtime.view import LiveView, render_status, render_summary
 
@@ -45,7 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given or given[0] not in own:
         # Others' commands import much (video, models), so they are loaded only where needed.
         for point in sorted(entry_points(group=_COMMAND_ENTRY_POINTS)):
-            point.load()(subparsers)
+            try:
+                point.load()(subparsers)
+            except (ImportError, AttributeError) as error:
+                print(f"smartpole: no commands of {point.name!r}: {error}", file=sys.stderr)
     namespace = parser.parse_args(given)
     try:
         handler: Callable[[argparse.Namespace], int] = namespace.handler
@@ -135,6 +139,7 @@ def _graph(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     configure_logging(arguments.log_level or ("warning" if arguments.view else "info"))
+    share_one_heap()
     blueprint = _load_sound(arguments.configuration)
     if blueprint is None:
         return FAILED

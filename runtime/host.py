@@ -52,6 +52,10 @@ class ActorCell:
         """A new incarnation. It takes over what the last one had in hand."""
         return _Incarnation(self, incarnation)
 
+    def has_work(self) -> bool:
+        """Whether a queue holds messages, waiting or in hand."""
+        return any(queue.holds_messages for queue in self.queues.values())
+
     def idle(self) -> tuple[str, ...]:
         """Vital readings that are still zero."""
         vital = self.plan.actor_type.declaration.readings

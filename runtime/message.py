@@ -55,7 +55,6 @@ UnixSeconds = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)]
 """Whole seconds since 1970 (UTC)."""
 
 
-@dataclass_transform(kw_only_default=True, frozen_default=True)
 class _MessageType(msgspec.StructMeta):
     """Builds message types: frozen, keyword-only, closed, and with a stated sensitivity."""
 
@@ -84,6 +83,8 @@ class _MessageType(msgspec.StructMeta):
         return message_type  # type: ignore[no-any-return]
 
 
+# On the class and not on its metaclass, where msgspec.Struct's own would come first.
+@dataclass_transform(kw_only_default=True)
 class Message(msgspec.Struct, metaclass=_MessageType):
     """Base of all messages. Subclass with ``sensitivity=``; fields are keyword-only."""
 

@@ -176,7 +176,9 @@ class Pole:
 
     def _domain_supervisor(self, domain: Domain) -> Supervisor:
         children = tuple(
-            plan.supervision.child(plan.name, self._cells[plan.name].build)
+            plan.supervision.child(
+                plan.name, self._cells[plan.name].build, self._cells[plan.name].has_work
+            )
             for plan in self._plans[domain]
         )
         strategy = self.blueprint.strategies.get(domain, Strategy.ONE_FOR_ONE)

@@ -104,6 +104,10 @@ class Backoff:
         return grown + max(0, restarts - _GROWS) * self.plain(_GROWS + 1)
 
 
+def _no_work() -> bool:
+    return False
+
+
 class Child(Protocol):
     """One incarnation of something supervised: an actor, or another supervisor."""
 
@@ -129,6 +133,9 @@ class ChildSpec:
     stop_timeout: float = 5.0
     when_exhausted: Exhausted = Exhausted.REST
     rest: float = 300.0
+    has_work: Callable[[], bool] = _no_work
+    """Whether messages wait for it. One that crashed when everything stops is then started again,
+    within its intensity, to finish them: a crash loses nothing, at the end no less than before."""
 
     def __post_init__(self) -> None:
         backoff = self.backoff

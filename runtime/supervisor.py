@@ -217,6 +217,7 @@ class Supervisor:
                 await self._coordinate()
             finally:
                 # Also when this supervisor is cancelled: in order, and before its nursery ends.
+                self._finishing = True
                 with trio.CancelScope(shield=True):
                     await self._stop_all(reversed(self._slots))
         if self._failure is not None:
@@ -287,7 +288,8 @@ class Supervisor:
 
     async def _take_down(self, slot: _Slot, state: ChildState, due: float) -> None:
         """Put a crashed child, and those that the strategy ties to it, into the same state."""
-        match self.spec.strategy:
+        # When everything stops, nobody is taken along: each is ended in its turn.
+        match Strategy.ONE_FOR_ONE if self._finishing else self.spec.strategy:
             case Strategy.ONE_FOR_ONE:
                 tied: list[_Slot] = []
             case Strategy.ONE_FOR_ALL:
@@ -386,10 +388,23 @@ class Supervisor:
 
     async def _stop_all(self, slots: Iterable[_Slot]) -> None:
         for slot in slots:
-            await self._end(slot, gracefully=True)
+            await self._end_with_work_done(slot)
             if slot.state not in (ChildState.FINISHED, ChildState.DOWN, ChildState.NOT_STARTED):
                 slot.state = ChildState.STOPPED
             slot.due = math.inf
+
+    async def _end_with_work_done(self, slot: _Slot) -> None:
+        """End a child; see ``ChildSpec.has_work`` for one that crashed just before or meanwhile."""
+        crashes = slot.total_crashes
+        crashed = slot.state is ChildState.WAITING
+        await self._end(slot, gracefully=True)
+        for _ in range(slot.spec.intensity.restarts):
+            crashed = crashed or slot.total_crashes > crashes
+            if not crashed or not slot.spec.has_work():
+                return
+            crashes, crashed = slot.total_crashes, False
+            await self._start(slot)
+            await self._end(slot, gracefully=True)
 
     async def _end(self, slot: _Slot, *, gracefully: bool) -> None:
         """End a live child and deal with how it ended. Its queue keeps what it did not do."""
@@ -397,7 +412,7 @@ class Supervisor:
             before, slot.state = slot.state, ChildState.STOPPING
             if gracefully and before is ChildState.RUNNING and slot.child and slot.child.finish():
                 with trio.move_on_after(slot.spec.stop_timeout):
-                    await slot.ended.wait()
+                    await self._work_until_ended(slot)
             if slot.scope is not None:
                 slot.scope.cancel()
             await slot.ended.wait()
@@ -407,6 +422,23 @@ class Supervisor:
                     slot.handled = event.incarnation
                     if event.crash is not None:
                         self._record(slot, event.crash)
+
+    async def _work_until_ended(self, slot: _Slot) -> None:
+        """Wait for the end of a child. Those whose turn to stop has yet to come are restarted as
+        ever meanwhile: it may be sending them what it has left."""
+        earlier = self._slots[: slot.order]
+        while not slot.ended.is_set():
+            for event in [e for e in self._events if e.slot is not slot]:
+                self._events.remove(event)
+                if event.incarnation > event.slot.handled:
+                    await self._handle_end(event)
+            for other in earlier:
+                if other.due <= trio.current_time():
+                    await self._start(other)
+            self._wake = trio.Event()
+            if not self._events and not slot.ended.is_set():
+                with trio.move_on_at(min((other.due for other in earlier), default=math.inf)):
+                    await self._wake.wait()
 
     def _record(self, slot: _Slot, crash: Exception) -> None:
         phase = slot.state

@@ -49,8 +49,9 @@ class InferenceModels(
         except ModelError as error:
             raise Unrecoverable(str(error)) from None
 
-    def __getitem__(self, name: str) -> bytes:
-        return self._bytes[name]
+    def take(self, name: str) -> bytes:
+        """The bytes of a model, once: whoever opened it has no use for them any more."""
+        return self._bytes.pop(name)
 
     def close(self) -> None:
         self._bytes.clear()
@@ -72,7 +73,7 @@ class PeopleCounter:
 
         def session(name: str) -> Session:
             opened = open_session(
-                models[name],
+                models.take(name),
                 providers=providers,
                 intra_op_threads=threads,
                 spec=manifest.models[name],

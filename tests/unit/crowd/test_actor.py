@@ -346,10 +346,10 @@ async def test_no_accepted_picture_is_lost_with_an_incarnation(
     assert places_in_line(counts.messages, stills) == list(range(len(stills)))
 
 
-async def test_a_poisonous_picture_costs_its_own_batch_only(
+async def test_a_poisonous_picture_costs_no_other(
     tmp_path: Path, stills: Sequence[EncodedPacket]
 ) -> None:
-    """Where the same packets crash two incarnations, they are set aside, counted."""
+    """A packet that crashes one incarnation after another is set aside, alone, and counted."""
 
     class Poisonable(Eyes):
         def count(self, rgb: Rgb) -> tuple[AttributeCount, ...]:
@@ -371,12 +371,12 @@ async def test_a_poisonous_picture_costs_its_own_batch_only(
         await counts.until(lambda counts: counts and counts[-1].taken_at >= _second(packets[-1]))
         status = actor_status(pole, "crowd")
         inlet = status.inlets[0]
-        assert status.crashes == 2
-        assert 1 <= inlet.poisoned <= 16
+        # Once in its batch, if it came in one; then twice by itself.
+        assert status.crashes in (2, 3)
+        assert inlet.poisoned == 1
         assert inlet.dropped == 0
     lost = set(range(200)) - set(places_in_line(counts.messages, packets))
-    assert len(lost) == inlet.poisoned
-    assert 50 in lost
+    assert lost == {50}
     assert max(Counter(places_in_line(counts.messages, packets)).values()) == 1
 
 

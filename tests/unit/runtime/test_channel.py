@@ -464,6 +464,59 @@ async def test_batches_take_what_waits_and_acknowledge_like_single_messages(manu
     assert queue.statistics().high_water == 10
 
 
+async def test_one_bad_message_of_a_batch_takes_no_other_with_it() -> None:
+    """After a crash the batch comes again one by one, until it is clear which message it was."""
+    queue = queue_of(16)
+    for note in notes(*range(6)):
+        queue.put(note)
+    handled: list[int] = []
+    sizes: list[list[int]] = []
+
+    async def live() -> bool:
+        seen: list[int] = []
+        sizes.append(seen)
+        async for batch in inlet_of(queue).batches():
+            seen.append(len(batch))
+            if any(note.number == 3 for note in batch):
+                return False
+            handled.extend(note.number for note in batch)
+            if not queue.statistics().waiting:
+                break
+        return True
+
+    while not await live():
+        queue.reopen()
+        queue.put(Note(number=9))
+    assert sizes == [[6], [1, 1, 1, 1], [1], [1, 1, 3]]
+    assert handled == [0, 1, 2, 4, 5, 9, 9, 9]
+    queue.acknowledge()
+    assert counts(queue) == {"accepted": 9, "acknowledged": 8, "redelivered": 7, "poisoned": 1}
+
+
+async def test_two_messages_of_a_batch_that_crash_once_each_are_not_lost() -> None:
+    queue = queue_of(16)
+    for note in notes(*range(6)):
+        queue.put(note)
+    handled: list[int] = []
+    crashed: set[int] = set()
+
+    async def live() -> bool:
+        async for batch in inlet_of(queue).batches():
+            for note in batch:
+                if note.number in (0, 4) and note.number not in crashed:
+                    crashed.add(note.number)
+                    return False
+            handled.extend(note.number for note in batch)
+            if not queue.statistics().waiting:
+                break
+        return True
+
+    while not await live():
+        queue.reopen()
+    assert handled == list(range(6))
+    assert queue.statistics().poisoned == 0
+
+
 async def test_batches_wait_for_more_and_wake_senders() -> None:
     queue = queue_of(2)
     outlet, inlet = ends(queue)

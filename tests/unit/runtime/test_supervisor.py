@@ -588,6 +588,29 @@ async def test_two_children_that_crash_at_once_are_both_handled() -> None:
     assert [(s.incarnation, s.crashes) for s in supervisor.statistics()] == [(2, 1), (2, 1)]
 
 
+@pytest.mark.parametrize("strategy", Strategy)
+@pytest.mark.parametrize("cancel", [False, True])
+async def test_until_its_turn_to_stop_comes_a_child_is_restarted_as_ever(
+    strategy: Strategy, cancel: bool
+) -> None:
+    """The later one may still be sending to it what it has left."""
+    stage = Stage()
+    specs = (
+        stage.spec("a", Life(run=15, error=OSError()), Life(run=2, error=OSError()), backoff=SURE),
+        stage.spec("b", Life(heeds=True, linger=20), stop_timeout=100),
+    )
+    supervisor = Supervisor(SupervisorSpec("top", specs, strategy))
+    await direct(stage, supervisor, until=10, cancel=cancel)
+    assert stage.names("begin") == ["a1", "b1", "a2", "a3"]
+    assert stage.times("begin", "a") == [0, 16, 20]
+    assert [(e.child, e.at, e.how) for e in stage.trace if e.what == "end"] == [
+        ("a", 15, "crashed"),
+        ("a", 18, "crashed"),
+        ("b", 30, "finished"),
+        ("a", 30, "cancelled"),
+    ]
+
+
 # -- nested -------------------------------------------------------------------------------------
 
 

@@ -73,6 +73,8 @@ async def test_the_demo_works_from_camera_to_every_result(tmp_path: Path) -> Non
             await process.wait()
         finally:
             process.kill()
+            with trio.CancelScope(shield=True):
+                await process.wait()
     output = printed.read_text("utf-8")
     assert process.returncode == 0, output
     assert "Traceback" not in output

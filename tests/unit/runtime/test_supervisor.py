@@ -181,6 +181,36 @@ async def test_the_window_slides() -> None:
     assert supervisor.statistics()[0].crashes == 8
 
 
+async def test_only_what_has_left_the_window_is_forgotten() -> None:
+    """Crashes at 0, 5, 11 and 14: at 11 the first is out of the 10 s, the second is not."""
+    stage = Stage()
+    boom = RuntimeError()
+    spec = stage.spec(
+        "a",
+        *(Life(run=run, error=boom) for run in (0, 5, 6, 3)),
+        intensity=RestartIntensity(2, 10.0),
+        backoff=NO_DELAY,
+        when_exhausted=Exhausted.LEAVE_DOWN,
+    )
+    supervisor = Supervisor(SupervisorSpec("top", (spec,)))
+    await direct(stage, supervisor, until=100)
+    assert stage.times("begin", "a") == [0, 0, 5, 11]
+    assert supervisor.statistics()[0].state == "down"
+
+
+async def test_after_a_rest_that_is_shorter_than_the_period_the_budget_is_whole() -> None:
+    stage = Stage()
+    spec = stage.spec(
+        "a",
+        *crashing(5, 1),
+        intensity=RestartIntensity(1, 1000.0),
+        backoff=NO_DELAY,
+        rest=10.0,
+    )
+    await direct(stage, Supervisor(SupervisorSpec("top", (spec,))), until=500)
+    assert stage.times("begin", "a") == [0, 1, 12, 13, 24, 25]
+
+
 async def test_intensity_is_counted_per_child() -> None:
     stage = Stage()
     options: dict[str, Any] = {

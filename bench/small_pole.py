@@ -46,7 +46,7 @@ type = "crowd"
 place = "bench"
 grants = ["InferenceModels"]
 # Every picture counts here, so none may be dropped for being late.
-inlets = {{ packets = {{ capacity = 64, overflow = "block" }} }}
+inlets = {{ packets = {{ capacity = 1024, overflow = "block" }} }}
 
 [actors.crowd.settings]
 models = {models}

@@ -375,9 +375,6 @@ class Batches(Generic[M]):
             raise StopAsyncIteration
         return queue.take_batch(self._at_most)
 
-    async def aclose(self) -> None:
-        """There is nothing to close; ``contextlib.aclosing`` is welcome all the same."""
-
 
 class Link(Generic[M]):
     """One connection from an outlet to a queue, with a codec where it crosses a border."""

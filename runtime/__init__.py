@@ -12,6 +12,7 @@ from runtime.capability import (
     Models,
     Needs,
     Network,
+    Reach,
     Sensing,
     Storage,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "Network",
     "Outlet",
     "PlaceName",
+    "Reach",
     "Reading",
     "Sensing",
     "Sensitivity",

@@ -20,6 +20,7 @@ __all__ = [
     "Needs",
     "Network",
     "NoPublicConstructor",
+    "Reach",
     "Sensing",
     "Storage",
 ]
@@ -70,6 +71,28 @@ def Facts(scope: str) -> CapabilityKind:
     return CapabilityKind("facts", scope)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """What a capability does of its own outside its memory once its domain is confined.
+
+    The domain's kernel sandbox is made of the reach of what is granted in it, and of nothing else.
+    A storage capability's folder is part of it without being named.
+    """
+
+    read: tuple[Path, ...] = ()
+    """Files, or folders with all below, that are opened for reading."""
+    connect: tuple[int, ...] = ()
+    """TCP ports, of any host, that are connected to."""
+    listen: tuple[int, ...] = ()
+    """TCP ports of this machine that are served."""
+    resolve: bool = False
+    """Whether names of hosts are looked up, which takes UDP."""
+    packets: bool = False
+    """Whether a packet socket is opened, to receive from and never to send."""
+    devices: tuple[Path, ...] = ()
+    """Device nodes that are opened for reading, writing and control."""
+
+
 class NoPublicConstructor(type):
     """Metaclass of handles: calling the class is refused, only ``_mint`` makes one."""
 
@@ -87,19 +110,27 @@ class Authority(metaclass=NoPublicConstructor):
     """What a capability may be made from: handed by the host to the capability it mints.
 
     ``folder`` is the storage folder of the capability's kind (None for other kinds),
-    ``settings`` the validated settings of the actor it is granted to, and ``facts`` the
-    descriptions of the pole by scope, for capabilities of the kind ``Facts``.
+    ``settings`` the validated settings of the actor it is granted to, ``facts`` the
+    descriptions of the pole by scope, for capabilities of the kind ``Facts``, and ``prepared`` what
+    ``Capability.prepare`` returned.
     """
 
-    __slots__ = ("actor", "facts", "folder", "settings")
+    __slots__ = ("actor", "facts", "folder", "prepared", "settings")
 
     def __init__(
-        self, *, actor: str, folder: Path | None, settings: object, facts: Mapping[str, object]
+        self,
+        *,
+        actor: str,
+        folder: Path | None,
+        settings: object,
+        facts: Mapping[str, object],
+        prepared: object = None,
     ) -> None:
         self.actor = actor
         self.folder = folder
         self.settings = settings
         self.facts = facts
+        self.prepared = prepared
 
     def require_folder(self) -> Path:
         """The storage folder, made with mode 0700 where it does not exist yet."""
@@ -128,6 +159,22 @@ class Capability(metaclass=NoPublicConstructor):
                 f"capability {cls.__name__} does not say what it reaches. Write class "
                 f'{cls.__name__}(Capability, kind=Storage("..."), rights="...").'
             )
+
+    @classmethod
+    def reach(cls, settings: Any) -> Reach:
+        """What an actor with these settings makes of it in the kernel. Nothing by default."""
+        return Reach()
+
+    @classmethod
+    def prepare(cls, authority: Authority) -> object:
+        """Called once in each life of a domain, before its walls stand, and never again.
+
+        For what no confined domain may do: reading models, for instance. Each incarnation of the
+        actor finds the result in ``authority.prepared``. What it raises is raised for each of
+        them where the capability would be minted; only here may an error's text hold more than
+        fixed words, because nothing personal has been received yet.
+        """
+        return None
 
     def __init__(self, authority: Authority) -> None:
         """Subclasses open here what they reach; they may raise ``Unrecoverable``."""

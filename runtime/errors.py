@@ -8,10 +8,13 @@ from __future__ import annotations
 
 __all__ = [
     "BorderRefused",
+    "BorderViolated",
     "CapabilityForged",
     "ChannelMisuse",
     "ConfigurationError",
     "DeclarationError",
+    "DomainDied",
+    "DomainStuck",
     "PoleUnreachable",
     "Problem",
     "RestartBudgetExceeded",
@@ -42,6 +45,18 @@ class ChannelMisuse(SmartpoleError):
 
 class BorderRefused(SmartpoleError):
     """A message did not survive the codec of the border between two domains."""
+
+
+class BorderViolated(SmartpoleError):
+    """A domain broke the rules of a border (rubbish, too much, the wrong type) and was ended."""
+
+
+class DomainDied(SmartpoleError):
+    """A domain's thread or process ended otherwise than in order."""
+
+
+class DomainStuck(SmartpoleError):
+    """A domain's loop stopped turning, or would not end when told to."""
 
 
 class SpecificationError(SmartpoleError):

@@ -12,7 +12,15 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from runtime import Authority, Capability, Network, Settings, SmartpoleError, Unrecoverable
+from runtime import (
+    Authority,
+    Capability,
+    Network,
+    Reach,
+    Settings,
+    SmartpoleError,
+    Unrecoverable,
+)
 
 _BACKLOG = 64
 _UNREAD_MILLISECONDS = 4000
@@ -56,6 +64,11 @@ class NoticePort(Capability, kind=Network("notice"), rights="serve the public no
     Raises PortTaken, or Unrecoverable where no retry can help, such as a port that this user may
     not open.
     """
+
+    @classmethod
+    def reach(cls, settings: NoticeSettings) -> Reach:
+        """The notice's own port."""
+        return Reach(listen=(settings.port,))
 
     def __init__(self, authority: Authority) -> None:
         settings = authority.settings

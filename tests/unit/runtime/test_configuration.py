@@ -357,7 +357,8 @@ def test_what_may_be_overridden(tmp_path: Path) -> None:
     assert (spec.intensity.restarts, spec.intensity.period) == (2, 300)
     assert (spec.backoff.first, spec.backoff.longest) == (2, 20)
     assert (spec.start_timeout, spec.stop_timeout, spec.rest) == (60, 3, 3600)
-    assert blueprint.strategies == {Domain.SECURITY: Strategy.REST_FOR_ONE}
+    assert blueprint.strategy(Domain.SECURITY) is Strategy.REST_FOR_ONE
+    assert blueprint.strategy(Domain.CROWD) is Strategy.ONE_FOR_ONE
 
 
 @pytest.mark.parametrize(

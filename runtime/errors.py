@@ -7,6 +7,7 @@ holds personal data, so these messages, unlike those of foreign exceptions, may 
 from __future__ import annotations
 
 __all__ = [
+    "BlockingRefused",
     "BorderRefused",
     "CapabilityForged",
     "ChannelMisuse",
@@ -15,6 +16,7 @@ __all__ = [
     "PoleUnreachable",
     "Problem",
     "RestartBudgetExceeded",
+    "SandboxUnavailable",
     "SmartpoleError",
     "SpecificationError",
     "StartTimeout",
@@ -42,6 +44,14 @@ class ChannelMisuse(SmartpoleError):
 
 class BorderRefused(SmartpoleError):
     """A message did not survive the codec of the border between two domains."""
+
+
+class BlockingRefused(SmartpoleError):
+    """Work was given to trio's shared worker threads from a thread under kernel walls."""
+
+
+class SandboxUnavailable(SmartpoleError):
+    """The kernel's walls round a domain can't be built here."""
 
 
 class SpecificationError(SmartpoleError):

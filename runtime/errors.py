@@ -7,6 +7,7 @@ holds personal data, so these messages, unlike those of foreign exceptions, may 
 from __future__ import annotations
 
 __all__ = [
+    "BlockingRefused",
     "BorderRefused",
     "BorderViolated",
     "CapabilityForged",
@@ -18,6 +19,7 @@ __all__ = [
     "PoleUnreachable",
     "Problem",
     "RestartBudgetExceeded",
+    "SandboxUnavailable",
     "SmartpoleError",
     "SpecificationError",
     "StartTimeout",
@@ -57,6 +59,14 @@ class DomainDied(SmartpoleError):
 
 class DomainStuck(SmartpoleError):
     """A domain's loop stopped turning, or would not end when told to."""
+
+
+class BlockingRefused(SmartpoleError):
+    """Work was given to trio's shared worker threads from a thread under kernel walls."""
+
+
+class SandboxUnavailable(SmartpoleError):
+    """The kernel's walls round a domain can't be built here."""
 
 
 class SpecificationError(SmartpoleError):

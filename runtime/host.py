@@ -262,7 +262,8 @@ class _Life:
     def _prepare(self) -> None:
         """What takes files, then the walls. Nothing personal has come in yet."""
         self._host.prepare()
-        landlock_abi, seccomp, missing = 0, False, ("no walls were asked for",)
+        landlock_abi, seccomp = 0, False
+        missing: tuple[str, ...] = ("no walls were asked for",)
         if self._order.confined:
             permissions = self._permissions()
             self._usual = _usual_events(permissions)
@@ -345,9 +346,7 @@ class _Life:
 
     async def _work(self) -> None:
         failure: Exception | None = None
-        workers = Workers(
-            self._host.domain.value, begin=self._mark_thread, end=self._leave_thread
-        )
+        workers = Workers(self._host.domain.value, begin=self._mark_thread, end=self._leave_thread)
         with self._scope:
             async with workers:
                 try:

@@ -27,6 +27,8 @@ from runtime.zygote import Birth, Death, Fork, Ready, ZygoteOrder
 _LONGEST = 128 * 1024
 _LOADING_PATIENCE = 60.0
 _FAREWELL = 2.0
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""For the zygote: a fork takes over only the thread that calls it."""
 
 
 class Residence(Protocol):
@@ -204,9 +206,7 @@ async def running_zygote(
                 [sys.executable, "-m", "runtime.zygote", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                # One thread: a fork takes over only the one that calls it.
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-                | _search_path(),
+                env={**os.environ, **_ONE_THREAD, **_search_path()},
             )
         try:
             ours.setblocking(False)

@@ -326,6 +326,8 @@ class _Life:
         if read or write or connect or listen:
             # A domain that has files or sockets at all may also load what its libraries load late.
             read.update(_program_folders())
+            read.update(_package_folder(plan.actor_type) for plan in self._host.plans)
+            read.add(_package_folder(DomainHost))
         if resolve:
             read.update(map(Path, _FOR_NAMES))
         return Permissions(
@@ -479,6 +481,12 @@ def _usual_events(permissions: Permissions) -> tuple[str, ...]:
     if permissions.uses_sockets or permissions.packets:
         usual += _OF_SOCKETS
     return usual
+
+
+def _package_folder(kind: type) -> Path:
+    """Where the package of a class lies: an editable install's is not on the search path."""
+    module = sys.modules[kind.__module__.partition(".")[0]]
+    return Path(module.__file__ or sys.prefix).resolve().parent
 
 
 def _program_folders() -> set[Path]:

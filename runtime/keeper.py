@@ -116,13 +116,9 @@ class DomainKeeper:
         self.start_timeout = sum(plan.supervision.start_timeout for plan in plans)
         self.stop_timeout = sum(2 * plan.supervision.stop_timeout for plan in plans)
         self._stuck_after = orders.blueprint.stuck_after(domain)
-        # What comes out of a domain with personal data is held against the program's own words.
-        row = TABLE[domain]
-        self._is_guarded = orders.confined and (
-            any(level.is_personal for level in row.takes)
-            or Sensitivity.PERSONAL_IMAGE in row.emits
-            or any(kind.kind == "sensing" for kind in row.holds)
-        )
+        # Where a domain may not even tell facts of the machine, its log lines and crashes are no
+        # way out either: they are held against the program's own words.
+        self._is_guarded = Sensitivity.OPERATIONAL not in TABLE[domain].emits
         self._lines = float(_LINES_AT_ONCE)
         self._lines_at = time.monotonic()
         self._link: ControlLink[FromDomain] | None = None
@@ -240,6 +236,12 @@ class DomainKeeper:
             await link.run(heard)
         except SmartpoleError as error:
             self.condemn(BorderViolated(f"domain {self.domain.value!r} was ended: {error}"))
+            return
+        residence.hung_up()
+        await trio.sleep(_GRACE)
+        self.condemn(
+            DomainDied(f"domain {self.domain.value!r} hung up on the pole and did not end.")
+        )
 
     def _hear(self, said: FromDomain, residence: Residence, started: Callable[[], None]) -> None:
         if self._heard_at is not math.inf:

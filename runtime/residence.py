@@ -27,6 +27,7 @@ from runtime.zygote import Birth, Death, Fork, Ready, ZygoteOrder
 _LONGEST = 128 * 1024
 _LOADING_PATIENCE = 60.0
 _FAREWELL = 2.0
+_ALMOST_OVER = 0.001
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 """For the zygote: a fork takes over only the thread that calls it."""
 
@@ -40,6 +41,9 @@ class Residence(Protocol):
 
     def unconfined_threads(self) -> tuple[int, ...]:
         """Its threads that no filter holds, by the kernel's own account."""
+
+    def hung_up(self) -> None:
+        """Its end of the control link is closed, which is the last thing that it does."""
 
     async def ended(self) -> None:
         """Return when it is over. Raises DomainDied where it ended otherwise than in order."""
@@ -55,7 +59,6 @@ class ThreadResidence:
         self._order = order
         self._failure: BaseException | None = None
         self._over = trio.Event()
-        self._pole = trio.lowlevel.current_trio_token()
         # A daemon, because one that is stuck must not keep the process from ending.
         self._worker = threading.Thread(
             target=self._run, name=f"domain-{order.domain.value}", daemon=True
@@ -68,9 +71,14 @@ class ThreadResidence:
         assert self.thread is not None
         return unconfined(self.process, [self.thread])
 
+    def hung_up(self) -> None:
+        self._over.set()
+
     async def ended(self) -> None:
+        # A confined thread can't wake this loop otherwise than by the control link.
         await self._over.wait()
-        self._worker.join()
+        while self._worker.is_alive():  # noqa: ASYNC110 - nothing announces a thread's very end
+            await trio.sleep(_ALMOST_OVER)
         while self._order.left_open:
             os.close(self._order.left_open.pop())
         if self._failure is not None:
@@ -88,9 +96,9 @@ class ThreadResidence:
         except BaseException as error:
             self._failure = error
         finally:
-            # Otherwise the pole did not wait for a domain that was stuck.
-            with suppress(trio.RunFinishedError):
-                self._pole.run_sync_soon(self._over.set)
+            # An error here says that the pole did not wait, and has closed its end.
+            with suppress(OSError):
+                self._order.control.shutdown(socket.SHUT_RDWR)
 
 
 class ProcessResidence:
@@ -105,6 +113,9 @@ class ProcessResidence:
 
     def unconfined_threads(self) -> tuple[int, ...]:
         return unconfined(self.process)
+
+    def hung_up(self) -> None:
+        """The kernel says when a process is over."""
 
     def bury(self, status: int) -> None:
         """The zygote says that it has ended."""

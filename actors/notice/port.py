@@ -90,8 +90,8 @@ class NoticePort(Capability, kind=Network("notice"), rights="serve the public no
             raise explain(error, settings) from None
 
     def hand_over(self) -> str:
-        """A copy of the socket as a ``fd://`` address, for a server that then owns the copy."""
-        return f"fd://{os.dup(self._socket.fileno())}"
+        """The socket as a ``fd://`` address, once, for a server that owns it from then on."""
+        return f"fd://{self._socket.detach()}"
 
     def close(self) -> None:
         self._socket.close()

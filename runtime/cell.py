@@ -76,16 +76,21 @@ class ActorCell:
         minted: one actor that lacks something is no reason to keep a whole domain down.
         """
         for capability in self.plan.needs.values():
-            try:
-                authority = self._authority(capability)
-                if capability.kind.kind == _STORAGE:
-                    authority.require_folder()
-                self._prepared[capability] = capability.prepare(authority)
-            except Exception as error:
-                self._prepared[capability] = _Failure(error)
+            self._prepare(capability)
+
+    def _prepare(self, capability: type[Capability]) -> None:
+        try:
+            authority = self._authority(capability)
+            if capability.kind.kind == _STORAGE:
+                authority.require_folder()
+            self._prepared[capability] = capability.prepare(authority)
+        except Exception as error:
+            self._prepared[capability] = _Failure(error)
 
     def mint(self, capability: type[Capability]) -> Capability:
         """Make the handle that the blueprint grants. Blocks while the capability opens."""
+        if capability not in self._prepared:
+            self._prepare(capability)
         authority = self._authority(capability)
         if isinstance(authority.prepared, _Failure):
             raise authority.prepared.error.with_traceback(None)

@@ -20,6 +20,8 @@ __all__ = [
     "LATEST",
     "Batches",
     "ChannelStatistics",
+    "Crossing",
+    "Destination",
     "Inlet",
     "Link",
     "Outlet",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Apart", "House", "Housing", "OneLoop"]
+__all__ = ["Apart", "House", "Housing", "OneLoop", "domain_child"]
 
 import enum
 import socket
@@ -185,7 +185,7 @@ class Apart:
             domain_child(domain),
             lambda _: self._keepers[domain],
             # What a domain does wrong is no reason to end the others: one that dies again and
-            # again rests for a while. One whose actor escalates ends the pole in the end.
+            # again rests for a while.
             intensity=RestartIntensity(5, 600),
             backoff=Backoff(first=0.01, factor=4, longest=2),
             start_timeout=sum(plan.supervision.start_timeout for plan in plans) + 10,

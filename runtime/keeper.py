@@ -60,6 +60,7 @@ _log = structlog.get_logger("pole")
 _GRACE = 3.0
 """Seconds from the order to stop to being ended."""
 _CRASHES_KEPT = 64
+_MOST_ESCALATIONS, _ESCALATION_PERIOD = 3, 600.0
 _LINES_AT_ONCE = 40
 _LINES_PER_SECOND = 2.0
 _LONGEST_NUMBER = 10**6
@@ -121,6 +122,7 @@ class DomainKeeper:
         self._is_guarded = Sensitivity.OPERATIONAL not in TABLE[domain].emits
         self._lines = float(_LINES_AT_ONCE)
         self._lines_at = time.monotonic()
+        self._escalations: deque[float] = deque()
         self._link: ControlLink[FromDomain] | None = None
         self._residence: Residence | None = None
         self._is_running = False
@@ -275,10 +277,26 @@ class DomainKeeper:
                 text = self._keep(message)
                 if kind == RestartBudgetExceeded.__name__:
                     self._failure = RestartBudgetExceeded(text)
+                    self._note_escalation(text)
                 elif kind == SandboxUnavailable.__name__ and not self._is_running:
                     self._orders.pole_must_end(SandboxUnavailable(text))
                 elif self._failure is None:
                     self._failure = DomainDied(text)
+
+    def _note_escalation(self, why: str) -> None:
+        """One of its actors is configured to escalate, and did. The domain is started anew a few
+        times; then the pole ends, for the service manager to start it again."""
+        now = trio.current_time()
+        self._escalations.append(now)
+        while self._escalations[0] < now - _ESCALATION_PERIOD:
+            self._escalations.popleft()
+        if len(self._escalations) > _MOST_ESCALATIONS:
+            self._orders.pole_must_end(
+                RestartBudgetExceeded(
+                    f"domain-{self.domain.value} was given up more than {_MOST_ESCALATIONS} times "
+                    f"in {_ESCALATION_PERIOD:g} s. The last time: {why}"
+                )
+            )
 
     def _admit(self, said: Confined, residence: Residence) -> None:
         """Let it begin, once the kernel itself says that it is confined."""

@@ -39,9 +39,9 @@ from runtime.errors import BorderRefused
 from runtime.status import ActorStatus
 
 In = TypeVar("In")
-Text = Annotated[str, msgspec.Meta(max_length=2_000)]
-Short = Annotated[str, msgspec.Meta(max_length=200)]
-Whole = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+_Text = Annotated[str, msgspec.Meta(max_length=2_000)]
+_Short = Annotated[str, msgspec.Meta(max_length=200)]
+_Whole = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
 
 _LENGTH = struct.Struct(">I")
 _LONGEST = 256 * 1024
@@ -63,7 +63,7 @@ class Confined(_Said, frozen=True):
     """The kernel's id of the thread that its loop runs in."""
     landlock_abi: int
     seccomp: bool
-    missing: tuple[Text, ...]
+    missing: tuple[_Text, ...]
 
 
 class Started(_Said, frozen=True):
@@ -79,43 +79,43 @@ class Beat(_Said, frozen=True):
 class Crashed(_Said, frozen=True):
     """One of its actors crashed."""
 
-    child: Short
-    incarnation: Whole
-    error: Short
-    message: Text
-    where: Text
-    phase: Short
+    child: _Short
+    incarnation: _Whole
+    error: _Short
+    message: _Text
+    where: _Text
+    phase: _Short
 
 
 class Logged(_Said, frozen=True):
     """A line for the log."""
 
-    level: Short
-    logger: Short
-    event: Text
-    fields: dict[Short, Text | Whole | float | bool | None]
+    level: _Short
+    logger: _Short
+    event: _Text
+    fields: dict[_Short, _Text | _Whole | float | bool | None]
 
 
 class Attempted(_Said, frozen=True):
     """An actor tried what its domain may not do; seen by the audit hook, which is not the wall."""
 
-    actor: Short
-    event: Short
-    times: Whole
+    actor: _Short
+    event: _Short
+    times: _Whole
 
 
 class Violated(_Said, frozen=True):
     """The domain at the other end of a channel broke the border's rules, and was cut off."""
 
     channel: int
-    why: Text
+    why: _Text
 
 
 class Failed(_Said, frozen=True):
     """Its last words: why it can't go on."""
 
-    error: Short
-    message: Text
+    error: _Short
+    message: _Text
 
 
 class Ended(_Said, frozen=True):

@@ -269,9 +269,7 @@ class Supervisor:
 
     async def _give_up(self, slot: _Slot, crash: Exception | None, how: Exhausted) -> None:
         slot.restarts.clear()
-        # A supervisor that escalated itself passes on what one of its children wanted.
-        passes_on = crash is not None and isinstance(_gist(crash), RestartBudgetExceeded)
-        if slot.spec.when_exhausted is Exhausted.ESCALATE or passes_on:
+        if slot.spec.when_exhausted is Exhausted.ESCALATE:
             slot.state = ChildState.DOWN
             _log.error("escalating", child=slot.spec.name, supervisor=self.spec.name)
             self._finishing = True

@@ -158,7 +158,7 @@ MISTAKES: list[tuple[str, str, str | None, str, str, str]] = [
      "expected a path", ""),
     ('state = "state"', 'state = "a\\u0000b"', "u0000", "pole.state", "expected a path", ""),
     ('state = "state"', 'state = "state"\ncolour = "red"', "colour", "pole.colour",
-     "this key is not known here", "contact, guideline, name, operator, state"),
+     "this key is not known here", "contact, guideline, isolation, name, operator, sandbox, state"),
     ('operator = { ja = "見本スマートポール株式会社", en = "Example Smart Pole Inc." }',
      'operator = { ja = "見本" }', "見本", "pole.operator.en", "this key is missing", "a text"),
     ('operator = { ja = "見本スマートポール株式会社", en = "Example Smart Pole Inc." }',

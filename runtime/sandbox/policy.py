@@ -29,7 +29,7 @@ _CLONE_A_THREAD, _CLONE_DETACHED = 0x3D_0F00, 0x40_0000
 _MSG_PEEK, _MSG_DONTWAIT, _MSG_WAITALL, _MSG_NOSIGNAL = 0x2, 0x40, 0x100, 0x4000
 _SOCK_KIND, _SOCK_FLAGS = 0xF, 0x800 | 0x8_0000  # NONBLOCK, CLOEXEC
 _SOL_PACKET, _PACKET_ADD_MEMBERSHIP, _PACKET_AUXDATA = 263, 1, 8
-_F_GETFD, _F_SETFD, _F_GETFL, _F_SETFL = 1, 2, 3, 4
+_F_GETFD, _F_SETFD, _F_GETFL, _F_SETFL, _F_DUPFD_CLOEXEC = 1, 2, 3, 4, 1030
 _F_LOCKS = (5, 6, 7, 36, 37, 38)  # GETLK, SETLK, SETLKW, and the same for open descriptions
 _FIOCLEX, _FIONCLEX, _FIONBIO, _FIONREAD, _TCGETS = 0x5451, 0x5450, 0x5421, 0x541B, 0x5401
 _SIOCGIFNAME, _SIOCGIFINDEX = 0x8910, 0x8933
@@ -94,7 +94,7 @@ def _live(calls: CallFilter) -> None:
     calls.allow("rt_sigprocmask", "rt_sigreturn")
     calls.allow("clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday")
     calls.allow("sched_yield", "getpid", "gettid", "getrandom")
-    calls.allow("sched_getaffinity", "getcpu", "sysinfo", "getrusage")
+    calls.allow("sched_getaffinity", "getcpu")
     calls.allow("munmap", "madvise", "brk", "mlock", "munlock")
 
 
@@ -191,13 +191,16 @@ def _use_sockets(calls: CallFilter, permissions: Permissions) -> None:
     no_address = Check(4, {0}, wide=True)
     calls.allow_if("sendto", no_address, _without(3, _MSG_DONTWAIT | _MSG_NOSIGNAL))
     calls.allow("recvfrom")
+    calls.allow_if(
+        "fcntl", Check(1, {_F_DUPFD_CLOEXEC})
+    )  # a listening socket is handed on as a copy
 
 
 def _receive_packets(calls: CallFilter) -> None:
     """Packet sockets that hear and never speak: no send, no ring to send from."""
     kind = Check(1, {socket.SOCK_RAW}, mask=_ALL & ~_SOCK_FLAGS)
     calls.allow_if("socket", Check(0, {socket.AF_PACKET}), kind, Check(2, {0}))
-    calls.allow("bind", "getsockname", "getsockopt", "recvfrom")
+    calls.allow("bind", "getsockname", "getsockopt", "recvfrom", "poll", "ppoll")
     calls.allow_if("setsockopt", Check(1, {socket.SOL_SOCKET}))
     calls.allow_if(
         "setsockopt",

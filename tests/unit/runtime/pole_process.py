@@ -12,7 +12,17 @@ from pathlib import Path
 import msgspec
 import trio
 
-from runtime import Actor, Domain, Inlet, Message, Outlet, Reading, Sensitivity, inlet
+from runtime import (
+    Actor,
+    Domain,
+    Inlet,
+    Message,
+    Outlet,
+    Reading,
+    Sensitivity,
+    UnixSeconds,
+    inlet,
+)
 from runtime.blueprint import load_blueprint
 from runtime.log import configure_logging
 from runtime.pole import Pole
@@ -36,7 +46,7 @@ to = "sink.into"
 
 
 class Number(Message, sensitivity=Sensitivity.OPERATIONAL):
-    number: int
+    number: UnixSeconds  # a bounded number: out of a domain that handles pictures go no others
 
 
 class Source(Actor, domain=Domain.SECURITY):

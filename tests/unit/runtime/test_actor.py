@@ -18,6 +18,7 @@ from runtime import (
     Needs,
     Network,
     Outlet,
+    PlaceName,
     Reading,
     Sensing,
     Sensitivity,
@@ -46,7 +47,7 @@ class Total(Message, sensitivity=S.AGGREGATE):
 
 
 class Fact(Message, sensitivity=S.OPERATIONAL):
-    text: str
+    place: PlaceName
 
 
 BY_LEVEL: dict[Sensitivity, type[Message]] = {

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runtime import Actor, Capability, Domain, Inlet, Message, Outlet, Sensitivity, Storage
+from runtime import Actor, Capability, Count, Domain, Inlet, Message, Outlet, Sensitivity, Storage
 from runtime.actor import ActorDeclaration, InletDeclaration, NeedDeclaration, OutletDeclaration
 from runtime.blueprint import Blueprint
 from runtime.check import Finding, check
@@ -171,7 +171,7 @@ def test_the_expectations_agree_with_each_other() -> None:
 
 
 class Note(Message, sensitivity=S.OPERATIONAL):
-    number: int
+    number: Count
 
 
 class Relay(Actor, domain=D.PUBLIC):

@@ -272,6 +272,9 @@ def check_capability(
     name, kind = capability.__name__, capability.kind
     if kind not in rule.holds:
         ways = _whole_way(found, plan) if capability in held_by(plan) else ""
+        for level, route in found.forbidden:
+            if route.end == plan.name and route.hops[-1].by is capability:
+                ways += f"; {level.value}: {route}"
         yield Finding(
             plan.name,
             f"it needs {name} ({kind}) in domain {plan.domain.value!r}{ways}",

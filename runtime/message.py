@@ -28,7 +28,7 @@ __all__ = [
 import enum
 import math
 import typing
-from typing import Annotated, Any, ClassVar, cast, dataclass_transform
+from typing import Annotated, Any, ClassVar, Literal, cast, dataclass_transform
 
 import msgspec
 from msgspec import inspect as shape
@@ -92,6 +92,7 @@ class _MessageType(msgspec.StructMeta):
         bases: tuple[type, ...],
         namespace: dict[str, Any],
         sensitivity: Sensitivity | None = None,
+        frozen: Literal[True] = True,
     ) -> _MessageType:
         cls = super().__new__(
             mcls, name, bases, namespace, frozen=True, kw_only=True, forbid_unknown_fields=True
@@ -125,8 +126,8 @@ class _MessageType(msgspec.StructMeta):
 
 
 # On the class and not on its metaclass, where msgspec.Struct's own would come first.
-@dataclass_transform(kw_only_default=True)
-class Message(msgspec.Struct, metaclass=_MessageType):
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+class Message(msgspec.Struct, metaclass=_MessageType, frozen=True):
     """Base of all messages. Subclass with ``sensitivity=``; fields are keyword-only."""
 
     sensitivity: ClassVar[Sensitivity]

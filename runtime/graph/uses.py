@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["to_bounds", "to_uses"]
 
+import math
 from collections.abc import Iterable, Iterator
 
 from runtime.blueprint import ActorPlan, Blueprint, ChannelPlan
@@ -108,10 +109,10 @@ def _has(plan: ActorPlan, found: Trace) -> Iterator[str]:
 
 
 def _bound_in_words(bound: OutletBound) -> str:
-    bits = "any number of" if bound.bits is None else f"at most {bound.bits:,.0f}"
+    bits = "any number of" if bound.bits is None else f"at most {_bits(bound.bits)}"
     rate = "as often as it likes" if bound.per_second is None else f"{bound.per_second:g} a second"
     most = bound.bits_per_second
-    total = "no bound a second" if most is None else f"at most {most:,.0f} bits a second"
+    total = "no bound a second" if most is None else f"at most {_bits(most)} bits a second"
     return f"{bits} bits a message, {rate}: {total}"
 
 
@@ -123,9 +124,9 @@ def to_bounds(blueprint: Blueprint) -> str:
             (
                 f"{bound.actor}.{bound.outlet}",
                 bound.message.__name__,
-                _number(bound.bits),
-                _number(bound.per_second),
-                _number(bound.bits_per_second),
+                _bits(bound.bits),
+                "no bound" if bound.per_second is None else f"{bound.per_second:g}",
+                _bits(bound.bits_per_second),
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -143,11 +144,13 @@ def to_bounds(blueprint: Blueprint) -> str:
         lines = ["  no outlet leads out of them"]
     if readings.readings:
         lines.append(
-            f"  readings in status: {readings.readings} whole numbers of {readings.bits:.0f} bits, "
-            f"each {STATUS_PERIOD:g} s: {readings.bits_per_second:,.0f} bits a second"
+            f"  readings in status: {readings.readings} whole numbers of "
+            f"{_bits(readings.bits)} bits, each {STATUS_PERIOD:g} s: {_bits(readings.bits_per_second)} bits a second"
         )
+    lines.append("  the moment at which something is sent can say more, and is not counted here")
     return "\n".join([head, *lines])
 
 
-def _number(value: float | None) -> str:
-    return "no bound" if value is None else f"{value:,.6g}" if value < 10 else f"{value:,.0f}"
+def _bits(value: float | None) -> str:
+    """Rounded up: a bound that is rounded down is none."""
+    return "no bound" if value is None else f"{math.ceil(value):,}"

@@ -145,7 +145,8 @@ def to_bounds(blueprint: Blueprint) -> str:
     if readings.readings:
         lines.append(
             f"  readings in status: {readings.readings} whole numbers of "
-            f"{_bits(readings.bits)} bits, each {STATUS_PERIOD:g} s: {_bits(readings.bits_per_second)} bits a second"
+            f"{_bits(readings.bits)} bits, each {STATUS_PERIOD:g} s: "
+            f"{_bits(readings.bits_per_second)} bits a second"
         )
     lines.append("  the moment at which something is sent can say more, and is not counted here")
     return "\n".join([head, *lines])

@@ -3,7 +3,7 @@
 It knows nothing of cameras, and imports nothing of the packages that build on it.
 """
 
-from runtime.actor import Actor, Reading, Settings, inlet, reading
+from runtime.actor import Actor, Reading, Settings, inlet, outlet, reading
 from runtime.blueprint import Bilingual, Blueprint, BlueprintView, load_blueprint
 from runtime.capability import (
     Authority,
@@ -61,5 +61,6 @@ __all__ = [
     "check",
     "inlet",
     "load_blueprint",
+    "outlet",
     "reading",
 ]

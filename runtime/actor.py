@@ -30,10 +30,12 @@ __all__ = [
     "Reading",
     "Settings",
     "inlet",
+    "outlet",
     "reading",
 ]
 
 import inspect
+import math
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -46,13 +48,18 @@ from runtime.capability import NEED, Capability
 from runtime.channel import BLOCK, Inlet, Outlet, Overflow
 from runtime.domain import TABLE, Domain
 from runtime.errors import DeclarationError
-from runtime.message import Message
+from runtime.message import Message, Sensitivity, why_unbounded
 from runtime.workers import run_blocking
 
 T = TypeVar("T")
 
 READING_MAX = 2**53
 """What every JSON reader keeps exactly."""
+READING_BITS = math.log2(READING_MAX + 1)
+"""How much one reading can say each time it is shown."""
+
+_USUAL_RATE = 32.0
+"""Messages a second, of crowd information: more than cameras take pictures in a second."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -110,7 +117,11 @@ class InletDeclaration:
 
 @dataclass(frozen=True, slots=True)
 class OutletDeclaration:
-    message: type[Message]
+    """An outlet's message type, and how often it may send; configuration may lower the latter."""
+
+    message: type[Message] = Message
+    per_second: float | None = None
+    """Messages a second at most; None where nothing bounds them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +161,15 @@ def inlet(
         manual_acknowledge=acknowledge == "manual",
         one_sender=senders == "one",
     )
+
+
+def outlet(*, per_second: float) -> Any:
+    """Says how often an outlet may send: ``counts: Outlet[PictureCount] = outlet(per_second=2)``.
+
+    Together with the message type it bounds what can leave by it, in bits a second. Where crowd
+    information leaves a domain that handles personal data and nothing is said, it is 32.
+    """
+    return OutletDeclaration(per_second=per_second)
 
 
 def reading(*, vital: bool = False) -> Any:
@@ -228,7 +248,9 @@ def _read_declaration(cls: type[Actor], domain: Domain) -> ActorDeclaration:
             given = default if isinstance(default, InletDeclaration) else InletDeclaration()
             inlets[name] = replace(given, message=_message_type(cls, name, arguments[0]))
         elif origin is Outlet:
-            outlets[name] = OutletDeclaration(_message_type(cls, name, arguments[0]))
+            message = _message_type(cls, name, arguments[0])
+            rate = default.per_second if isinstance(default, OutletDeclaration) else None
+            outlets[name] = OutletDeclaration(message, _rate(cls, name, domain, message, rate))
         elif NEED in getattr(hint, "__metadata__", ()):
             if not (isinstance(arguments[0], type) and issubclass(arguments[0], Capability)):
                 raise DeclarationError(
@@ -246,6 +268,20 @@ def _read_declaration(cls: type[Actor], domain: Domain) -> ActorDeclaration:
                 )
             settings = hint
     return ActorDeclaration(domain, inlets, outlets, needs, readings, settings)
+
+
+def _rate(
+    cls: type[Actor], port: str, domain: Domain, message: type[Message], given: float | None
+) -> float | None:
+    if given is None:
+        bounded = TABLE[domain].is_personal and message.sensitivity is Sensitivity.AGGREGATE
+        return _USUAL_RATE if bounded else None
+    if not 0 < given < math.inf:
+        raise DeclarationError(
+            f"actor {cls.__name__}: outlet {port} sends {given} messages a second. Accepted: a "
+            "number above 0, such as outlet(per_second=2)."
+        )
+    return float(given)
 
 
 def _message_type(cls: type[Actor], port: str, candidate: object) -> type[Message]:
@@ -278,6 +314,8 @@ def _require_allowed(name: str, declaration: ActorDeclaration) -> None:
                 f"[{out.message.sensitivity.value}] by its outlet {port!r} {because}. "
                 f"This domain may emit: {_listing(s.value for s in rule.emits)}."
             )
+        if rule.is_personal and not out.message.sensitivity.is_personal:
+            _require_bounded(f"{where}, which handles personal data,", because, port, out.message)
     for port, into in declaration.inlets.items():
         if into.message.sensitivity not in rule.takes:
             raise DeclarationError(
@@ -285,6 +323,17 @@ def _require_allowed(name: str, declaration: ActorDeclaration) -> None:
                 f"[{into.message.sensitivity.value}] by its inlet {port!r} {because}. "
                 f"This domain may take: {_listing(s.value for s in rule.takes)}."
             )
+
+
+def _require_bounded(where: str, because: str, port: str, message: type[Message]) -> None:
+    """What says OPERATIONAL may hold any text, and so a picture too (guideline 4.2(3))."""
+    if (why := why_unbounded(message)) is not None:
+        raise DeclarationError(
+            f"{where} and may not emit {message.__name__} [{message.sensitivity.value}] by its "
+            f"outlet {port!r} {because}: {why}, so that personal data would fit in (guideline "
+            f"4.2(3)). Accepted: fields that an AGGREGATE message may have, which are integers "
+            "with both bounds, bool, enumerations, PlaceName and tuples of these with a max_length."
+        )
 
 
 def _listing(items: typing.Iterable[object]) -> str:

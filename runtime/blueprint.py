@@ -20,6 +20,7 @@ __all__ = [
 ]
 
 import enum
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
@@ -30,7 +31,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from runtime.actor import Actor, InletDeclaration, Settings
+from runtime.actor import Actor, InletDeclaration, OutletDeclaration, Settings
 from runtime.capability import Authority, Capability, Facts
 from runtime.channel import Overflow
 from runtime.config import Document, Duration, convert, read_document
@@ -119,12 +120,17 @@ class _InletTable(_Closed, frozen=True):
     overflow: Overflow | None = None
 
 
+class _OutletTable(_Closed, frozen=True):
+    per_second: float | None = None
+
+
 class _ActorTable(_Closed, frozen=True):
     type: str
     place: str = ""
     grants: tuple[str, ...] = ()
     settings: dict[str, Any] = msgspec.field(default_factory=dict)
     inlets: dict[str, Any] = msgspec.field(default_factory=dict)
+    outlets: dict[str, Any] = msgspec.field(default_factory=dict)
     supervision: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
@@ -159,6 +165,7 @@ class ActorPlan:
     """Names of the capability classes that the configuration grants."""
     settings: Settings
     inlets: Mapping[str, InletDeclaration]
+    outlets: Mapping[str, OutletDeclaration]
     supervision: _Supervision
     line: int | None
 
@@ -212,7 +219,7 @@ class Blueprint:
 
     def pace(self, channel: ChannelPlan) -> float | None:
         """How many messages a second may cross by this channel; None where there is no bound."""
-        return None
+        return self.actors[channel.sender].outlets[channel.outlet].per_second
 
     def crosses(self, channel: ChannelPlan) -> bool:
         """Whether a channel leads from one domain to another."""
@@ -407,6 +414,7 @@ def _read_actor(
             capacity=override.capacity or inlets[port].capacity,
             overflow=override.overflow or inlets[port].overflow,
         )
+    outlets = _read_outlets(document, at, table, declaration.outlets)
     if settings is None or supervision is None:
         return None
     return ActorPlan(
@@ -417,9 +425,43 @@ def _read_actor(
         grants=table.grants,
         settings=settings,
         inlets=inlets,
+        outlets=outlets,
         supervision=supervision,
         line=document.line_of(*at),
     )
+
+
+def _read_outlets(
+    document: Document,
+    at: tuple[str, ...],
+    table: _ActorTable,
+    declared: Mapping[str, OutletDeclaration],
+) -> Mapping[str, OutletDeclaration]:
+    outlets = dict(declared)
+    for port, wanted in table.outlets.items():
+        here = (*at, "outlets", port)
+        if port not in declared:
+            document.problem(
+                here,
+                f"actor type {table.type!r} has no outlet {port!r}",
+                _names("outlet", declared),
+            )
+            continue
+        override = convert(document, wanted, here, _OutletTable)
+        if override is None or override.per_second is None:
+            continue
+        rate, most = override.per_second, declared[port].per_second
+        # Written so that it refuses "not a number", too.
+        if not 0 < rate <= (math.inf if most is None else most) or rate == math.inf:
+            document.problem(
+                (*here, "per_second"),
+                f"{rate:g} messages a second can't be set: a configuration may only lower the rate "
+                "of an outlet, to a number above 0 that is not above the actor type's own",
+                "a number above 0" + ("" if most is None else f", {most:g} at most"),
+            )
+            continue
+        outlets[port] = replace(declared[port], per_second=rate)
+    return outlets
 
 
 def _read_channel(

@@ -183,11 +183,14 @@ class Capability(metaclass=NoPublicConstructor):
         """Give back what was opened. Called once, when the incarnation that held it has ended."""
 
 
+C = TypeVar("C", bound=Capability)
+
+
 class _NeedMarker:
     __slots__ = ()
 
 
 NEED = _NeedMarker()
 
-Needs = Annotated[T, NEED]
+Needs = Annotated[C, NEED]
 """Declares a need in an actor: ``recordings: Needs[RecordingStore]``."""

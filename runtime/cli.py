@@ -19,8 +19,9 @@ from runtime.blueprint import Blueprint, load_blueprint
 from runtime.check import check
 from runtime.config import Duration
 from runtime.control import ask_status
+from runtime.domain import TABLE
 from runtime.errors import ConfigurationError, DomainStuck, SmartpoleError
-from runtime.graph import to_svg, to_text
+from runtime.graph import to_bounds, to_svg, to_text, to_uses
 from runtime.log import configure_logging
 from runtime.memory import share_one_heap
 from runtime.pole import Pole
@@ -80,6 +81,8 @@ def _add_own_commands(
     add("check", _check, "judge a configuration without starting anything")
     graph = add("graph", _graph, "show domains, actors, channels and grants as a picture")
     graph.add_argument("--svg", type=Path, metavar="FILE", help="write an SVG picture instead")
+    route = add("route", _route, "show each use of one actor, where it comes from, and why")
+    route.add_argument("actor", help="its name in the configuration")
     run = add("run", _run, "run a pole until it is stopped (SIGTERM or Ctrl-C)")
     run.add_argument("--view", action="store_true", help="show what happens, and a summary")
     run.add_argument(
@@ -92,7 +95,7 @@ def _add_own_commands(
     run.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default=None)
     status = add("status", _status, "ask a running pole how it is")
     status.add_argument("--json", action="store_true", help="print JSON for a machine")
-    return {"check", "graph", "run", "status"}
+    return {"check", "graph", "route", "run", "status"}
 
 
 def _seconds(text: str) -> float:
@@ -123,7 +126,22 @@ def _check(arguments: argparse.Namespace) -> int:
         f"{len({plan.domain for plan in blueprint.actors.values()})} domains, "
         f"{len(blueprint.channels)} channels; nothing to object."
     )
+    if any(TABLE[plan.domain].is_personal for plan in blueprint.actors.values()):
+        print(f"\n{to_bounds(blueprint)}")
     return OK
+
+
+def _route(arguments: argparse.Namespace) -> int:
+    """Of a refused blueprint, too: that is when one wants to know why."""
+    blueprint = load_blueprint(arguments.configuration)
+    if arguments.actor not in blueprint.actors:
+        raise SmartpoleError(
+            f"{arguments.configuration} has no actor {arguments.actor!r}. "
+            f"Accepted: {', '.join(sorted(blueprint.actors)) or 'none, it has no actors'}."
+        )
+    shown = to_uses(blueprint, arguments.actor)
+    print(shown, end="")
+    return FAILED if "\n  ✗ " in shown else OK
 
 
 def _graph(arguments: argparse.Namespace) -> int:

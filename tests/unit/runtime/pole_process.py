@@ -12,7 +12,17 @@ from pathlib import Path
 import msgspec
 import trio
 
-from runtime import Actor, Domain, Inlet, Message, Outlet, Reading, Sensitivity, inlet
+from runtime import (
+    Actor,
+    Domain,
+    Inlet,
+    Message,
+    Outlet,
+    Reading,
+    Sensitivity,
+    UnixSeconds,
+    inlet,
+)
 from runtime.blueprint import load_blueprint
 from runtime.house import Housing
 from runtime.log import configure_logging
@@ -37,7 +47,7 @@ to = "sink.into"
 
 
 class Number(Message, sensitivity=Sensitivity.OPERATIONAL):
-    number: int
+    number: UnixSeconds  # a bounded number: out of a domain that handles pictures go no others
 
 
 class Source(Actor, domain=Domain.SECURITY):

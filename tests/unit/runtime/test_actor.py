@@ -18,12 +18,14 @@ from runtime import (
     Needs,
     Network,
     Outlet,
+    PlaceName,
     Reading,
     Sensing,
     Sensitivity,
     Settings,
     Storage,
     inlet,
+    outlet,
     reading,
 )
 from runtime.capability import CapabilityKind
@@ -46,7 +48,7 @@ class Total(Message, sensitivity=S.AGGREGATE):
 
 
 class Fact(Message, sensitivity=S.OPERATIONAL):
-    text: str
+    place: PlaceName
 
 
 BY_LEVEL: dict[Sensitivity, type[Message]] = {
@@ -240,3 +242,31 @@ def test_readings_are_bounded_whole_numbers() -> None:
         shown.set("aa:bb:cc")  # type: ignore[arg-type]
     with pytest.raises(AttributeError):
         shown.note = "aa:bb"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("domain", "message", "given", "rate"),
+    [
+        (D.CROWD, Total, None, 32),
+        (D.WIFI, Total, None, 32),
+        (D.CROWD, Total, outlet(per_second=2), 2),
+        (D.CROWD, Total, outlet(per_second=0.25), 0.25),
+        # Pictures to those who handle them, machine facts, and what is released already.
+        (D.CAPTURE, Picture, None, None),
+        (D.SECURITY, Fact, None, None),
+        (D.SECURITY, Fact, outlet(per_second=1), 1),
+        (D.PUBLIC, Total, None, None),
+    ],
+)
+def test_how_often_an_outlet_may_send(
+    domain: Domain, message: type[Message], given: Any, rate: float | None
+) -> None:
+    declared = define(domain, Outlet[message], given).declaration.outlets  # type: ignore[valid-type]
+    assert declared["port"].message is message
+    assert declared["port"].per_second == rate
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("inf"), float("nan")])
+def test_a_rate_that_is_none_is_refused(rate: float) -> None:
+    with pytest.raises(DeclarationError, match=r"actor Made: outlet port sends .* a second"):
+        define(D.CROWD, Outlet[Total], outlet(per_second=rate))

@@ -6,11 +6,29 @@ from typing import Any
 
 import pytest
 
-from runtime import Actor, Capability, Domain, Inlet, Message, Outlet, Sensitivity, Storage
+from runtime import (
+    Actor,
+    Capability,
+    Count,
+    Domain,
+    Inlet,
+    Message,
+    Outlet,
+    Sensitivity,
+    Storage,
+    inlet,
+)
 from runtime.actor import ActorDeclaration, InletDeclaration, NeedDeclaration, OutletDeclaration
 from runtime.blueprint import Blueprint
 from runtime.check import Finding, check
-from tests.example_pole import CONFIGURATION, FORBIDDEN, POLE, example_blueprint
+from tests.example_pole import (
+    CAMERA,
+    CONFIGURATION,
+    FORBIDDEN,
+    POLE,
+    Picture,
+    example_blueprint,
+)
 from tests.unit.runtime.test_actor import BY_LEVEL, MAY_EMIT, MAY_TAKE
 from tests.unit.runtime.test_domain import ALLOWED
 
@@ -171,7 +189,7 @@ def test_the_expectations_agree_with_each_other() -> None:
 
 
 class Note(Message, sensitivity=S.OPERATIONAL):
-    number: int
+    number: Count
 
 
 class Relay(Actor, domain=D.PUBLIC):
@@ -230,6 +248,37 @@ def test_domains_that_feed_each_other_in_a_circle(tmp_path: Path) -> None:
     (finding,) = findings_of(tmp_path, text, RELAYS)
     assert set(finding.who.split(" → ")) == {"public", "control"}
     assert "in a circle" in finding.what
+
+
+# -- queues ---------------------------------------------------------------------------------------
+
+
+class Recording(Actor, domain=D.SECURITY):
+    packets: Inlet[Picture] = inlet(senders="one")
+
+
+@pytest.mark.parametrize("overflow", ["latest", "drop-oldest", "block"])
+def test_an_encoded_stream_loses_nothing_in_the_middle(tmp_path: Path, overflow: str) -> None:
+    text = (
+        POLE
+        + CAMERA
+        + (
+            '[actors.a]\ntype = "recording"\n[[channels]]\nfrom = "camera.to_crowd"\n'
+            'to = "a.packets"\n[actors.b]\ntype = "recording"\n'
+            f'inlets.packets.overflow = "{overflow}"\n'
+            '[[channels]]\nfrom = "camera.to_security"\nto = "b.packets"\n'
+        )
+    )
+    findings = findings_of(tmp_path, text, {"recording": Recording})
+    if overflow == "block":
+        assert findings == []
+        return
+    (finding,) = findings
+    assert (finding.who, finding.clause) == ("b.packets", "")
+    assert f"set to '{overflow}' where it is full" in finding.what
+    assert "never a packet in the middle" in finding.rule
+    assert finding.remedy == 'set overflow = "block", or leave it out'
+    assert finding.line == line_with(text, "[actors.b]")
 
 
 # -- grants and places ----------------------------------------------------------------------------

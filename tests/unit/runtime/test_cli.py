@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 
 from runtime import cli
 from runtime.status import PoleStatus
-from tests.example_pole import ACTOR_TYPES, CONFIGURATION, FORBIDDEN, POLE
+from tests.example_pole import ACTOR_TYPES, CONFIGURATION, FORBIDDEN, NOTICE, POLE
 from tests.unit.runtime.test_pole_at_work import TYPES, WORKER
 
 Run = Callable[..., tuple[int, str, str]]
@@ -44,8 +45,89 @@ def test_check_of_a_good_configuration(smartpole: Run, tmp_path: Path) -> None:
     assert (status, err) == (0, "")
     assert out == (
         f"✓ {tmp_path}/pole.toml: 7 actors in 5 domains, 4 channels; nothing to object.\n"
+        "\n"
+        "The most that can leave the domains that handle personal data:\n"
+        "  outlet        message       bits a message  messages a second  bits a second\n"
+        "  wifi.counts   DeviceCount               14                 32            426\n"
+        "  crowd.counts  PictureCount              14                 32            426\n"
+        "  readings in status: 5 whole numbers of 53 bits, each 0.5 s: 530 bits a second\n"
+        "  the moment at which something is sent can say more, and is not counted here\n"
     )
     assert not (tmp_path / "state").exists(), "checking makes nothing"
+
+
+def test_check_of_a_pole_without_personal_data_has_no_bounds(
+    smartpole: Run, tmp_path: Path
+) -> None:
+    status, out, _ = smartpole("check", POLE + NOTICE)
+    assert status == 0
+    assert out.count("\n") == 1
+
+
+def test_a_configuration_lowers_what_can_leave(smartpole: Run) -> None:
+    slow = CONFIGURATION + "[actors.crowd.outlets.counts]\nper_second = 0.5\n"
+    status, out, _ = smartpole("check", slow)
+    assert status == 0
+    assert re.search(r"crowd\.counts +PictureCount +14 +0\.5 +7\n", out), out
+
+
+@pytest.mark.parametrize("rate", ["33", "0", "-1", "nan", "inf"])
+def test_a_configuration_can_not_raise_it(smartpole: Run, rate: str) -> None:
+    fast = CONFIGURATION + f"[actors.crowd.outlets.counts]\nper_second = {rate}\n"
+    status, out, err = smartpole("check", fast)
+    assert (status, out) == (2, "")
+    assert "actors.crowd.outlets.counts.per_second: " in err
+    assert "a configuration may only lower the rate of an outlet" in err
+    assert "accepted: a number above 0, 32 at most" in err
+
+
+def test_a_rate_for_an_outlet_that_is_not_there(smartpole: Run) -> None:
+    text = CONFIGURATION + "[actors.crowd.outlets.count]\nper_second = 1\n"
+    status, _, err = smartpole("check", text)
+    assert status == 2
+    assert "actor type 'crowd' has no outlet 'count'" in err
+    assert "accepted: one of counts" in err
+
+
+def test_route_shows_each_use_and_why(smartpole: Run) -> None:
+    status, out, err = smartpole("route", CONFIGURATION, "crowd")
+    assert (status, err) == (0, "")
+    assert "✗" not in out
+    lines = CONFIGURATION.split("\n")
+    at = lines.index('to = "crowd.pictures"') - 1
+    assert (
+        f"  ✓ pictures ← camera.to_crowd: Picture (personal image)  (line {at})\n"
+        "      allowed: domain 'capture' may send personal image to crowd, security "
+        "(guideline 5.1(1), 6.3(1))\n"
+    ) in out
+    assert "  ✓ models: VerifiedModels [models:inference], to read verified models  (line" in out
+    assert "bound: at most 14 bits a message, 32 a second: at most 426 bits a second" in out
+    assert "  personal image: network:cameras → camera → crowd\n" in out
+    assert "comes from\n  network:cameras → camera → crowd\n" in out
+    assert "ends in\n  crowd → statistics → storage:public\n" in out
+
+
+def test_route_of_a_refused_configuration(smartpole: Run) -> None:
+    text = (CONFIGURATION + FORBIDDEN).replace(
+        'grants = ["StatisticsStore"]', 'grants = ["StatisticsStore", "RecordingStore"]'
+    )
+    status, out, err = smartpole("route", text, "statistics")
+    assert (status, err) == (1, "")
+    assert "  ✗ counts ← camera.to_crowd: Picture (personal image)  (line" in out
+    assert "personal image: network:cameras → camera → statistics\n" in out
+    assert "rule: domain 'capture' talks to cameras" in out
+    assert "remedy: remove this channel; there is no setting that allows it" in out
+    assert "  ✓ devices ← wifi.counts: DeviceCount (aggregate)" in out
+    assert "besides\n  ✗ statistics\n      refused: it is granted RecordingStore" in out
+
+
+def test_route_of_an_actor_that_is_not_there(smartpole: Run, tmp_path: Path) -> None:
+    status, out, err = smartpole("route", CONFIGURATION, "crwd")
+    assert (status, out) == (1, "")
+    assert err == (
+        f"smartpole: {tmp_path}/pole.toml has no actor 'crwd'. Accepted: announcer, camera, "
+        "crowd, recorder, retention, statistics, wifi.\n"
+    )
 
 
 def test_check_of_a_forbidden_configuration(smartpole: Run, tmp_path: Path) -> None:

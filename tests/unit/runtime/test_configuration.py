@@ -96,7 +96,7 @@ MISTAKES: list[tuple[str, str, str | None, str, str, str]] = [
     (ANNOUNCER, '[actors."a b"]', '[actors."a b"]', "actors.a b", "'a b' is no actor's name",
      "ASCII letters, digits, - and _"),
     ('grants = ["BlueprintView"]', 'grant = ["BlueprintView"]', "grant =", "actors.announcer.grant",
-     "this key is not known here", "one of grants, inlets, place, settings, supervision, type"),
+     "this key is not known here", "one of grants, inlets, outlets, place, settings, supervision, type"),
     ('grants = ["BlueprintView"]', 'grants = "BlueprintView"', 'grants = "B', "actors.announcer.grants",
      "expected an array", ""),
     ('grants = ["BlueprintView"]', "grants = [7]", "grants = [7]", "actors.announcer.grants[0]",

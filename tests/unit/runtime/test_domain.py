@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from runtime.domain import TABLE, Domain
+from runtime.capability import Network, Sensing, Storage
+from runtime.domain import BRINGS, TABLE, Domain, levels_that_may_enter
 from runtime.message import Sensitivity
 
 D, S = Domain, Sensitivity
@@ -61,3 +62,58 @@ def test_the_table_has_a_row_for_every_domain_and_cannot_be_changed() -> None:
     for rule in TABLE.values():
         assert rule.purpose
         assert all(clause[0].isdigit() for clause in rule.clauses.split(", "))
+
+
+# From the architecture's table, columns "personal data in", "disk" and "network".
+HANDLES = {
+    D.CAPTURE: {S.PERSONAL_IMAGE},
+    D.CROWD: {S.PERSONAL_IMAGE},
+    D.SECURITY: {S.PERSONAL_IMAGE},
+    D.WIFI: {S.PERSONAL_IDENTIFIER},
+    D.CONSENT: {S.PERSONAL_IDENTIFIER},
+    D.PUBLIC: set(),
+    D.CONTROL: set(),
+}
+STORAGE = {
+    D.SECURITY: {"security"},
+    D.CONSENT: {"consent"},
+    D.PUBLIC: {"public"},
+    D.CONTROL: {"ledger", "run"},
+}
+NETWORK = {
+    D.CAPTURE: {"cameras"},
+    D.CONSENT: {"portal"},
+    D.PUBLIC: {"notice", "uplink"},
+    D.CONTROL: {"control"},
+}
+
+
+@pytest.mark.parametrize("domain", Domain)
+def test_what_each_domain_handles_and_reaches(domain: Domain) -> None:
+    rule = TABLE[domain]
+    assert rule.handles == HANDLES[domain]
+    assert rule.is_personal is bool(HANDLES[domain])
+    assert rule.storage == STORAGE.get(domain, set())
+    assert rule.network == NETWORK.get(domain, set())
+
+
+@pytest.mark.parametrize("domain", Domain)
+def test_a_row_agrees_with_itself(domain: Domain) -> None:
+    rule = TABLE[domain]
+    personal = {level for level in {*rule.takes, *rule.emits} if level.is_personal}
+    assert personal <= rule.handles
+    for kind in rule.holds:
+        if kind in BRINGS:
+            assert BRINGS[kind] in rule.handles
+        if kind.kind in ("storage", "network"):
+            # Where the checker follows personal data, a row must not contradict another.
+            assert rule.handles == levels_that_may_enter(kind)
+
+
+def test_what_may_be_where_a_capability_leads() -> None:
+    assert levels_that_may_enter(Storage("security")) == {S.PERSONAL_IMAGE}
+    assert levels_that_may_enter(Network("cameras")) == {S.PERSONAL_IMAGE}
+    assert levels_that_may_enter(Storage("consent")) == {S.PERSONAL_IDENTIFIER}
+    assert levels_that_may_enter(Sensing("wifi")) == {S.PERSONAL_IDENTIFIER}
+    for nobody in (Storage("public"), Network("uplink"), Storage("ledger"), Storage("elsewhere")):
+        assert levels_that_may_enter(nobody) == set()

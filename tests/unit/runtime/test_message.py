@@ -11,7 +11,16 @@ import msgspec
 import pytest
 
 from runtime.errors import DeclarationError
-from runtime.message import Count, Message, PlaceName, Sensitivity, UnixSeconds, information_bits
+from runtime.message import (
+    Count,
+    Message,
+    PlaceName,
+    Sensitivity,
+    UnixSeconds,
+    information_bits,
+    most_bits,
+    why_unbounded,
+)
 
 AGGREGATE = Sensitivity.AGGREGATE
 
@@ -35,6 +44,17 @@ class Open(enum.Enum):
     @classmethod
     def _missing_(cls, value: object) -> "Open":
         return cls.A
+
+
+Hoard = enum.Enum("Hoard", {f"M{n}": f"m{n}" for n in range(257)})
+
+
+class Essay(enum.Enum):
+    A = "a" * 41
+
+
+class Far(enum.IntEnum):
+    A = 2**40
 
 
 class Inner(Message, sensitivity=AGGREGATE):
@@ -72,6 +92,9 @@ ACCEPTED: list[tuple[Any, float]] = [
     (Annotated[tuple[bool, ...], msgspec.Meta(max_length=7)], 3 + 7),
     (Annotated[tuple[Inner, ...], msgspec.Meta(max_length=1)], 1 + math.log2(3 * 10_000)),
     (Annotated[int, msgspec.Meta(ge=0, le=255)] | bool, 1 + 8),
+    (Annotated[int, msgspec.Meta(ge=0, le=3, title="with a title")], 2.0),
+    (Annotated[tuple[bool, ...], msgspec.Meta(max_length=7, title="with a title")], 3 + 7),
+    (Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)], 32.0),
 ]
 
 
@@ -141,6 +164,17 @@ def test_only_aggregate_types_have_a_bound(level: Sensitivity) -> None:
         (tuple[Flags, bool], "the flags Flags"),
         # An enumeration with a _missing_ accepts what it does not list.
         (Open, "Open, which accepts more than it lists"),
+        # A MAC address, a hash, and one bit more than the seconds since 1970 need.
+        (Annotated[int, msgspec.Meta(ge=0, le=2**48 - 1)], "of 48 bits, wide enough for an"),
+        (Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)], "an integer of 64 bits"),
+        (Annotated[int, msgspec.Meta(ge=0, le=2**32)], "an integer of 33 bits"),
+        (Annotated[int, msgspec.Meta(ge=5, le=3)], "an integer of 5 to 3, which no value is"),
+        (tuple[bool, Annotated[int, msgspec.Meta(ge=0, le=2**40)]], "an integer of 41 bits"),
+        (Hoard, "a Hoard of 257 members"),
+        (Essay, "a Essay, one of whose values is a text of over 40"),
+        (Far, "a Far, one of whose values has over 32 bits"),
+        (bool | msgspec.UnsetType, "may be UNSET"),
+        (Literal[1, 2], "'literal'"),
     ],
     ids=str,
 )
@@ -216,3 +250,95 @@ def test_a_place_name_is_no_free_text() -> None:
     for bad in ("", "East", "a b", "-a", "a" * 41, "駅", "a_b", "a\n"):
         with pytest.raises(msgspec.ValidationError):
             fits(msgspec.json.encode(bad))
+
+
+GREY = Annotated[int, msgspec.Meta(ge=0, le=255)]
+
+
+@pytest.mark.parametrize(("pixels", "fits"), [(32 * 31, True), (32 * 32, False), (10**9, False)])
+def test_a_type_that_is_as_wide_as_a_picture_is_refused(pixels: int, fits: bool) -> None:
+    kind = Annotated[tuple[GREY, ...], msgspec.Meta(max_length=pixels)]
+    if fits:
+        assert information_bits(aggregate(kind), places=1) == pytest.approx(
+            8 * pixels + math.log2(pixels + 1)
+        )
+        return
+    with pytest.raises(DeclarationError) as caught:
+        aggregate(kind)
+    assert "all its fields together hold" in str(caught.value)
+    assert "and 8,192 are the most, which could carry a picture" in str(caught.value)
+
+
+def test_a_picture_in_many_fields_is_refused_as_well() -> None:
+    part = Annotated[tuple[GREY, ...], msgspec.Meta(max_length=512)]
+    namespace = {"__annotations__": {"upper": part, "lower": part}, "__module__": __name__}
+    with pytest.raises(DeclarationError, match="all its fields together"):
+        type(Message)("Halves", (Message,), namespace, sensitivity=AGGREGATE)
+
+
+def test_a_type_that_holds_itself_is_refused() -> None:
+    namespace = {"__annotations__": {"next": "Chain | None"}, "__module__": __name__}
+    with pytest.raises(DeclarationError, match="a field names 'Chain', which is not defined"):
+        type(Message)("Chain", (Message,), namespace, sensitivity=AGGREGATE)
+
+
+class Ring(Message, sensitivity=Sensitivity.OPERATIONAL):
+    people: Count
+    next: "Ring | None" = None
+
+
+class Tally(Message, sensitivity=Sensitivity.OPERATIONAL):
+    files: Count
+    free: Annotated[int, msgspec.Meta(ge=0, le=100)]
+
+
+class Sheet(Message, sensitivity=Sensitivity.OPERATIONAL):
+    tallies: Annotated[tuple[Tally, ...], msgspec.Meta(max_length=3)]
+    total: Inner
+
+
+class Note(Message, sensitivity=Sensitivity.OPERATIONAL):
+    operational: Operational
+
+
+class Portrait(Message, sensitivity=Sensitivity.PERSONAL_IMAGE):
+    people: Count
+
+
+class Framed(Message, sensitivity=Sensitivity.OPERATIONAL):
+    portrait: Portrait
+
+
+def test_operational_types_can_be_bounded_too() -> None:
+    assert why_unbounded(Tally) is None
+    assert most_bits(Tally, places=1) == pytest.approx(math.log2(10_000 * 101))
+    assert why_unbounded(Sheet) is None
+    assert most_bits(Sheet, places=1) == pytest.approx(
+        2 + 3 * math.log2(10_000 * 101) + math.log2(3 * 10_000)
+    )
+
+
+@pytest.mark.parametrize(
+    ("message_type", "why"),
+    [
+        (Operational, "its field 'text' is of the kind 'str'"),
+        (Note, "its field 'operational' is a Operational, and its field 'text' is of the kind"),
+        (Ring, "its field 'next' is a Ring again, so that it has no end"),
+        (Framed, "its field 'portrait' is a Portrait, which is not AGGREGATE itself"),
+    ],
+)
+def test_why_an_operational_type_is_unbounded(message_type: type[Message], why: str) -> None:
+    said = why_unbounded(message_type)
+    assert said is not None
+    assert why in said
+    with pytest.raises(DeclarationError, match=f"{message_type.__name__} has no bound: its field"):
+        most_bits(message_type, places=1)
+
+
+def test_how_sensitive_a_type_is_can_not_be_said_again() -> None:
+    with pytest.raises(DeclarationError, match="Portrait is PERSONAL_IMAGE, and stays so"):
+        Portrait.sensitivity = Sensitivity.OPERATIONAL
+    with pytest.raises(DeclarationError, match="can't lose its sensitivity"):
+        del Portrait.sensitivity
+    assert Portrait.sensitivity is Sensitivity.PERSONAL_IMAGE
+    Portrait.__doc__ = "Anything else may be changed."

@@ -16,6 +16,7 @@ from runtime.actor import Actor, Reading
 from runtime.blueprint import ActorPlan
 from runtime.capability import Authority, Capability
 from runtime.channel import Inlet, Link, Outlet, Queue
+from runtime.histogram import Histogram
 
 _STORAGE = "storage"
 
@@ -45,6 +46,8 @@ class ActorCell:
             name: [] for name in plan.actor_type.declaration.outlets
         }
         self.readings = {name: Reading() for name in plan.actor_type.declaration.readings}
+        self.histograms = {name: Histogram() for name in plan.actor_type.declaration.histograms}
+        self._prepared: dict[type[Capability], object] = {}
         self.crashed = False
         """Whether the last incarnation crashed, rather than being ended by its supervisor."""
 
@@ -67,13 +70,19 @@ class ActorCell:
         """Make the handle that the blueprint grants. Blocks while the capability opens."""
         kind = capability.kind
         folder = self._state / kind.scope if kind.kind == _STORAGE else None
-        authority = Authority._mint(
-            actor=self.plan.name,
-            folder=folder,
-            settings=self.plan.settings,
-            facts=self._facts if kind.kind == "facts" else {},
-        )
-        return capability._mint(authority)
+
+        def authority(prepared: object) -> Authority:
+            return Authority._mint(
+                actor=self.plan.name,
+                folder=folder,
+                settings=self.plan.settings,
+                facts=self._facts if kind.kind == "facts" else {},
+                prepared=prepared,
+            )
+
+        if capability not in self._prepared:
+            self._prepared[capability] = capability.prepare(authority(None))
+        return capability._mint(authority(self._prepared[capability]))
 
 
 class _Incarnation:
@@ -145,6 +154,7 @@ class _Incarnation:
                 for name, links in cell.links.items()
             },
             **cell.readings,
+            **cell.histograms,
             **held,
         }
         return plan.actor_type(bindings)

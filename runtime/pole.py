@@ -233,6 +233,7 @@ class Pole:
             last_crash=child.last_crash,
             inlets=tuple(queue.statistics() for queue in cell.queues.values()),
             readings={name: reading.value for name, reading in cell.readings.items()},
+            histograms={name: one.statistics() for name, one in cell.histograms.items()},
             idle=cell.idle(),
         )
 

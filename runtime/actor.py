@@ -248,9 +248,7 @@ def _read_declaration(cls: type[Actor], domain: Domain) -> ActorDeclaration:
                     "subclass of Settings."
                 )
             settings = hint
-    return ActorDeclaration(
-        domain, inlets, outlets, needs, readings, tuple(histograms), settings
-    )
+    return ActorDeclaration(domain, inlets, outlets, needs, readings, tuple(histograms), settings)
 
 
 def _message_type(cls: type[Actor], port: str, candidate: object) -> type[Message]:

@@ -15,9 +15,7 @@ _LEAST = 100
 """Microseconds; what is shorter counts as this long."""
 _DOUBLINGS = 24
 """Up to 28 minutes."""
-_BOUNDS = tuple(
-    round(_LEAST * 2 ** (step / _STEPS)) for step in range(_DOUBLINGS * _STEPS + 1)
-)
+_BOUNDS = tuple(round(_LEAST * 2 ** (step / _STEPS)) for step in range(_DOUBLINGS * _STEPS + 1))
 """The longest duration of each bucket, in microseconds."""
 _COUNT_MAX = 2**53
 

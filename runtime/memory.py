@@ -80,17 +80,18 @@ class Protection(msgspec.Struct, frozen=True):
     """What was refused and what would help, for people; empty where nothing was."""
 
 
-def protect(address: int, size: int) -> Protection:
+def protect(address: int, size: int, *, lock: bool = True) -> Protection:
     """Lock the pages that lie wholly or partly in these bytes; leave them out of dumps and forks.
 
-    Locking makes the pages resident. Where the kernel refuses something, the answer says so.
+    Locking makes the pages resident; without ``lock`` that is not even tried. Where the kernel
+    refuses something, the answer says so.
     """
     page = mmap.PAGESIZE
     start = address // page * page
     length = -(-(address + size - start) // page) * page
     refused = []
-    locked = _libc.mlock(start, length) == 0
-    if not locked:
+    locked = lock and _libc.mlock(start, length) == 0
+    if lock and not locked:
         code = errno.errorcode.get(ctypes.get_errno(), "?")
         refused.append(
             f"{length / 2**20:.0f} MiB could not be locked ({code}) and may be swapped out; "

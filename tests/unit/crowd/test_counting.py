@@ -25,10 +25,20 @@ pytestmark = [pytest.mark.models, pytest.mark.footage]
 @pytest.fixture(scope="module")
 def counter(models_folder: Path) -> PeopleCounter:
     settings = CrowdSettings(models=models_folder)
-    models = InferenceModels._mint(
-        Authority._mint(actor="crowd", folder=None, settings=settings, facts={})
-    )
-    return PeopleCounter(models, providers=("cpu",), threads=1)
+    return PeopleCounter(minted(settings), providers=("cpu",), threads=1)
+
+
+def minted(settings: CrowdSettings) -> InferenceModels:
+    """As the host does it, in two steps."""
+
+    def authority(prepared: object) -> Authority:
+        return Authority._mint(
+            actor="crowd", folder=None, settings=settings, facts={}, prepared=prepared
+        )
+
+    found = InferenceModels._mint(authority(InferenceModels.prepare(authority(None))))
+    assert isinstance(found, InferenceModels)
+    return found
 
 
 def pictures(film: Path, interval: float, at_most: int) -> list[Rgb]:

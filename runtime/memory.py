@@ -18,6 +18,7 @@ __all__ = [
     "PoolStatistics",
     "Protection",
     "keep_large_blocks_apart",
+    "overwriting_what_is_freed",
     "protect",
     "share_one_heap",
 ]
@@ -27,11 +28,13 @@ import errno
 import mmap
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 import msgspec
 
-_M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3
+_M_ARENA_MAX, _M_PERTURB, _M_MMAP_THRESHOLD = -8, -6, -3
 """From glibc's malloc.h; see mallopt(3)."""
 _LARGE = 256 * 1024
 _NO_DUMP, _NO_FORK = 16, 10
@@ -53,13 +56,26 @@ def share_one_heap() -> None:
 
 
 def keep_large_blocks_apart() -> None:
-    """From now on, blocks of 256 KiB and more go back to the kernel as soon as they are freed.
+    """From now on, blocks of 256 KiB and more mostly go back to the kernel when they are freed.
 
     Such as a decoder's pictures: what lay in them is gone then. glibc would otherwise learn from
-    the first such block to keep the next ones in its heap. Without effect where the C library is
-    not glibc.
+    the first such block to keep the next ones in its heap. A block may still come from the heap
+    where it has room. Without effect where the C library is not glibc.
     """
     _mallopt(_M_MMAP_THRESHOLD, _LARGE)
+
+
+@contextmanager
+def overwriting_what_is_freed() -> Iterator[None]:
+    """Have the heap overwrite whatever this process frees meanwhile, of more than a kilobyte.
+
+    It slows all threads a little. Without effect where the C library is not glibc.
+    """
+    _mallopt(_M_PERTURB, 0xFF)
+    try:
+        yield
+    finally:
+        _mallopt(_M_PERTURB, 0)
 
 
 def _mallopt(option: int, value: int) -> None:

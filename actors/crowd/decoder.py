@@ -6,6 +6,7 @@ __all__ = ["PictureDecoder", "SampledPicture"]
 
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from fractions import Fraction
 
 import av
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from actors.camera.messages import EncodedPacket, StreamHeader
 from actors.crowd.memory import PictureMemory
-from runtime.memory import Lease
+from runtime.memory import Lease, overwriting_what_is_freed
 
 
 class _Unready(Exception):
@@ -112,16 +113,16 @@ class PictureDecoder:
         began = time.perf_counter()
         if packet.session != self._session or packet.sequence != self._expected:
             # Something is missing: what follows makes no sense before the next key picture.
-            self._decoder = None
+            self._close()
             if packet.session != self._session:
                 self._origin = None
         self._session, self._expected = packet.session, packet.sequence + 1
         if packet.key and packet.header not in (None, self._header):
-            self._decoder = None
+            self._close()
         try:
             frames = self._decode(packet)
         except _UNDECODABLE:
-            self._decoder = None
+            self._close()
             self.skipped += 1
             return
         for frame in frames:
@@ -136,6 +137,13 @@ class PictureDecoder:
                 yield picture
                 del picture
                 began = time.perf_counter()
+
+    def _close(self) -> None:
+        """Have no decoder, nor any of its pictures."""
+        if self._decoder is None:
+            return
+        with overwriting_what_is_freed() if PictureMemory.erases else nullcontext():
+            self._decoder = None
 
     def _decode(self, packet: EncodedPacket) -> list[av.VideoFrame]:
         if self._decoder is None:

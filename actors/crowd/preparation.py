@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from actors.crowd.memory import PictureMemory
 from models import Arena, ModelError, ModelStore, shipped_manifest
 from runtime.memory import keep_large_blocks_apart, protect
 
@@ -49,7 +50,8 @@ class PreparedModels:
         self.arena: Arena | None = None
         self.lacking = ""
         """Why the models compute in ordinary memory; empty where they don't."""
-        keep_large_blocks_apart()
+        if PictureMemory.erases:
+            keep_large_blocks_apart()
         try:
             self.arena = Arena.of_process()
         except ModelError as error:

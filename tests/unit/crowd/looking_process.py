@@ -37,12 +37,15 @@ def main(film: str, models: str, erasing: str, dropping: str = "") -> None:
 
     def look() -> None:
         people = 0
+        kept = []
         packets = packets_of(Path(film))
         for packet in packets:
             for picture in decoder.feed(packet):
                 try:
                     people += sum(cell.people for cell in counter.count(picture.rgb))
                 finally:
+                    if erasing == "keep":
+                        kept.append(picture.rgb)
                     picture.erase()
         if dropping:
             lost = msgspec.structs.replace(packets[-1], session=2, key=False)

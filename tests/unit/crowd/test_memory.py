@@ -43,13 +43,14 @@ def make_film(path: Path, codec: str, face: Path) -> Path:
         shown = next(source.decode(video=0)).reformat(640, 480, "rgb24").to_ndarray()
     noise = np.random.default_rng(7)
     with av.open(path, "w") as made:
-        stream = made.add_stream(codec, rate=10)
+        options = {"preset": "ultrafast", "tune": "zerolatency", "crf": "8"}
+        stream = made.add_stream(codec, rate=10, options=options if codec == "libx264" else {})
         stream.width, stream.height = 640, 480
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         for number in range(PICTURES):
             picture = shown.copy()
-            blocks = noise.integers(0, 256, (60, 20, 3), np.uint8)
-            picture[:, 480:] = blocks.repeat(8, axis=0).repeat(8, axis=1)
+            blocks = noise.integers(0, 256, (120, 80, 3), np.uint8)
+            picture[:, 480:] = blocks.repeat(4, axis=0).repeat(2, axis=1)
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = number, Fraction(1, 10)
             made.mux(stream.encode(frame))
@@ -71,7 +72,7 @@ def pieces(rows: NDArray[np.uint8] | NDArray[np.float32]) -> list[bytes]:
     found = []
     flat = rows.reshape(-1, rows.shape[-1])
     length = 48 // flat.itemsize
-    for row in flat[:: max(1, len(flat) // 24)]:
+    for row in flat[:: max(1, len(flat) // 6)]:
         for start in (len(row) // 8, len(row) - length - 8):
             piece = row[start : start + length]
             if len(np.unique(piece)) >= 6:
@@ -81,14 +82,16 @@ def pieces(rows: NDArray[np.uint8] | NDArray[np.float32]) -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def patterns(film: Path, models_folder: Path) -> Patterns:
-    """Pieces of every picture of the film, by form."""
+    """Pieces of the film's first and last picture, by form."""
     faces = FaceDetector(open_session(ModelStore(models_folder).load("face")))
     person = PictureInput(channels=(2, 1, 0), mean=PERSON_MEAN, scale=PERSON_SCALE)
     plain = PictureInput()
     found: Patterns = {"rgb": [], "face input": [], "person input": [], "crops": []}
     decoder = PictureDecoder(interval=0, width=768, threads=1)
-    for packet in packets_of(film):
+    for number, packet in enumerate(packets_of(film)):
         for picture in decoder.feed(packet):
+            if number not in (0, PICTURES - 1):
+                continue
             rgb = picture.rgb
             found["rgb"] += pieces(rgb.reshape(rgb.shape[0], -1))
             found["face input"] += pieces(plain.load(rgb)[0])
@@ -102,20 +105,20 @@ def patterns(film: Path, models_folder: Path) -> Patterns:
                 crop -= np.array(means, np.float32)[:, None, None]
                 crop *= np.float32(1 / scale)
                 found["crops"] += pieces(crop)
-    assert all(len(several) > 100 for several in found.values())
+    assert min(map(len, found.values())) > 10
     return found
 
 
 @pytest.fixture(scope="module")
 def brightness(film: Path) -> Patterns:
-    """Pieces of the pictures as the decoder has them: brightness apart from colours."""
+    """Pieces of the last pictures as the decoder has them: brightness apart from colours."""
     found = []
     with av.open(film) as source:
         for frame in source.decode(video=0):
             plane = frame.planes[0]
             rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
             found += pieces(rows[:480, :640])
-    return {"brightness": found}
+    return {"brightness": found[-40:]}
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """Inference: how long each model takes, by provider, threads, size of the picture and batch.
 
 Ours is the session as the crowd actor opens it, and the time to overwrite what it computed with is
-part of it; beside it runs a plain ONNX Runtime session with its defaults (memory arena, spinning workers). The
-two take turns on the same random pictures. The provider named is the one that really ran.
+part of it; beside it runs a plain ONNX Runtime session with its defaults (memory arena, spinning
+workers). The two take turns on the same random pictures. The provider named is the one that really
+ran.
 """
 
 from __future__ import annotations

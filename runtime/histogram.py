@@ -12,23 +12,23 @@ import msgspec
 _STEPS = 8
 """Buckets for each doubling: a percentile is told at most 9 % too high, and never too low."""
 _LEAST = 100
-"""Microseconds; what is shorter counts as this long."""
+"""_Microseconds; what is shorter counts as this long."""
 _DOUBLINGS = 24
 """Up to 28 minutes."""
 _BOUNDS = tuple(round(_LEAST * 2 ** (step / _STEPS)) for step in range(_DOUBLINGS * _STEPS + 1))
 """The longest duration of each bucket, in microseconds."""
 _COUNT_MAX = 2**53
 
-Microseconds = Annotated[int, msgspec.Meta(ge=0, le=_BOUNDS[-1])]
+_Microseconds = Annotated[int, msgspec.Meta(ge=0, le=_BOUNDS[-1])]
 
 
 class HistogramStatistics(msgspec.Struct, frozen=True):
     """A histogram in five bounded whole numbers. Percentiles are upper bounds, 9 % wide."""
 
     count: Annotated[int, msgspec.Meta(ge=0, le=_COUNT_MAX)]
-    p50: Microseconds
-    p99: Microseconds
-    maximum: Microseconds
+    p50: _Microseconds
+    p99: _Microseconds
+    maximum: _Microseconds
     """The longest of all, exact up to 28 minutes."""
 
 

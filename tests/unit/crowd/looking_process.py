@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 import threading
 from pathlib import Path
@@ -30,7 +31,11 @@ def main(film: str, models: str, erasing: str, dropping: str = "") -> None:
             actor="crowd", folder=None, settings=settings, facts={}, prepared=prepared
         )
 
-    granted = InferenceModels._mint(authority(InferenceModels.prepare(authority(None))))
+    prepared = InferenceModels.prepare(authority(None))
+    packets = packets_of(Path(film))
+    # From here on no file can be opened, as in a confined domain.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+    granted = InferenceModels._mint(authority(prepared))
     memory = PictureMemory()
     counter = PeopleCounter(granted, providers=("cpu",), threads=1, memory=memory)
     decoder = PictureDecoder(interval=0, width=768, threads=1, memory=memory)
@@ -38,7 +43,6 @@ def main(film: str, models: str, erasing: str, dropping: str = "") -> None:
     def look() -> None:
         people = 0
         kept = []
-        packets = packets_of(Path(film))
         for packet in packets:
             for picture in decoder.feed(packet):
                 try:

@@ -6,6 +6,7 @@ verified bytes; detectors turn pictures into boxes and estimates. Nothing here k
 pole. Fetching (`models.fetch`) is apart, since only set-up needs it.
 """
 
+from models.arena import Arena
 from models.attributes import AttributeEstimator, FaceAttributes, Gender, Mask
 from models.errors import ModelError
 from models.face import Face, FaceDetector
@@ -13,10 +14,13 @@ from models.geometry import Box
 from models.manifest import Manifest, ModelSpec, OutputKind, shipped_manifest
 from models.people import PersonSeen, fuse
 from models.person import Person, PersonDetector
+from models.picture import Allocate
 from models.session import Provider, Session, open_session
 from models.store import ModelState, ModelStore, Presence
 
 __all__ = [
+    "Allocate",
+    "Arena",
     "AttributeEstimator",
     "Box",
     "Face",

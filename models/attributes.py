@@ -14,7 +14,7 @@ import numpy as np
 
 from models.face import Face
 from models.geometry import Box, Floats, Picture, crop_resize
-from models.picture import check_picture
+from models.picture import Allocate, check_picture, on_the_heap, tensor_of
 from models.session import Session
 
 __all__ = ["AttributeEstimator", "FaceAttributes", "Gender", "Mask"]
@@ -83,10 +83,18 @@ class AttributeEstimator:
     estimator.erase()
     """
 
-    def __init__(self, *, age: Session, gender: Session, mask: Session) -> None:
-        self._age = _Batches(age, 64, MEAN, SCALE)
-        self._gender = _Batches(gender, 32, MEAN, SCALE)
-        self._mask = _Batches(mask, 224, (127.5, 127.5, 127.5), 127.5)
+    def __init__(
+        self,
+        *,
+        age: Session,
+        gender: Session,
+        mask: Session,
+        allocate: Allocate = on_the_heap,
+    ) -> None:
+        """`allocate` makes the memory in which faces wait."""
+        self._age = _Batches(age, 64, MEAN, SCALE, allocate)
+        self._gender = _Batches(gender, 32, MEAN, SCALE, allocate)
+        self._mask = _Batches(mask, 224, (127.5, 127.5, 127.5), 127.5, allocate)
 
     def estimate(self, rgb: Picture, faces: Sequence[Face]) -> list[FaceAttributes]:
         """The attributes of each face of a picture (uint8, H x W x 3), in the order of `faces`."""
@@ -158,10 +166,16 @@ class _Batches:
     """Runs one model over crops of a picture, a few at a time, in memory that it reserves once."""
 
     def __init__(
-        self, session: Session, side: int, mean: tuple[float, float, float], scale: float
+        self,
+        session: Session,
+        side: int,
+        mean: tuple[float, float, float],
+        scale: float,
+        allocate: Allocate,
     ) -> None:
         self._session = session
-        self._tensor = np.zeros((_BATCH, 3, side, side), np.float32)
+        self._tensor = tensor_of((_BATCH, 3, side, side), allocate)
+        self._used = 0
         self._mean = np.array(mean, np.float32)[:, None, None]
         self._factor = np.float32(1 / scale)
 
@@ -170,6 +184,7 @@ class _Batches:
         found: list[Floats] = []
         for start in range(0, len(crops), _BATCH):
             part = crops[start : start + _BATCH]
+            self._used = max(self._used, len(part))
             tensor = self._tensor[: len(part)]
             for target, crop in zip(tensor, part, strict=True):
                 crop_resize(rgb, crop, target)
@@ -179,4 +194,5 @@ class _Batches:
         return np.concatenate(found) if found else np.zeros((0, 2), np.float32)
 
     def erase(self) -> None:
-        self._tensor.fill(0)
+        self._tensor[: self._used].fill(0)
+        self._used = 0

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from models.geometry import Box, Floats, Picture, suppress
-from models.picture import PictureInput
+from models.picture import Allocate, PictureInput, on_the_heap
 from models.session import Session
 
 __all__ = ["Face", "FaceDetector", "FivePoints", "Point"]
@@ -54,12 +54,16 @@ class FaceDetector:
         *,
         score: float = SCORE,
         overlap: float = OVERLAP,
+        allocate: Allocate = on_the_heap,
     ) -> None:
-        """`input_size` (width, height) reserves the memory at once, not at the first picture."""
+        """`input_size` (width, height) reserves the memory at once, not at the first picture.
+
+        `allocate` makes the memory in which a picture waits.
+        """
         self._session = session
         self._score = score
         self._overlap = overlap
-        self._input = PictureInput(size=input_size)
+        self._input = PictureInput(size=input_size, allocate=allocate)
         names = list(session.outputs)
         self._order = [names.index(name) for name in ("heatmap", "scale", "offset", "landmarks")]
 

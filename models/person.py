@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from models.geometry import Box, Floats, Picture, suppress
-from models.picture import PictureInput
+from models.picture import Allocate, PictureInput, on_the_heap
 from models.session import Session
 
 __all__ = ["Person", "PersonDetector"]
@@ -51,13 +51,19 @@ class PersonDetector:
         score: float = SCORE,
         overlap: float = OVERLAP,
         inside: float = INSIDE,
+        allocate: Allocate = on_the_heap,
     ) -> None:
-        """`input_size` (width, height) reserves the memory at once, not at the first picture."""
+        """`input_size` (width, height) reserves the memory at once, not at the first picture.
+
+        `allocate` makes the memory in which a picture waits.
+        """
         self._session = session
         self._score = score
         self._overlap = overlap
         self._inside = inside
-        self._input = PictureInput(channels=(2, 1, 0), mean=MEAN, scale=SCALE, size=input_size)
+        self._input = PictureInput(
+            channels=(2, 1, 0), mean=MEAN, scale=SCALE, size=input_size, allocate=allocate
+        )
         names = list(session.outputs)
         self._order = names.index("scores"), names.index("distances")
         self._grid_for: tuple[int, int] = (0, 0)

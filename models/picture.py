@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +10,26 @@ from numpy.typing import NDArray
 from models.errors import ModelError
 from models.geometry import Floats, Picture, padded_side
 
-__all__ = ["SIDE_MULTIPLE", "PictureInput", "check_picture"]
+__all__ = ["SIDE_MULTIPLE", "Allocate", "PictureInput", "check_picture", "on_the_heap", "tensor_of"]
 
 SIDE_MULTIPLE = 32
 """Both detectors halve a picture five times, so its sides must divide by two as often."""
+
+Allocate = Callable[[int], memoryview]
+"""Makes so many bytes of zeroed, writable memory for pictures, which lives as long as the view."""
+
+
+def on_the_heap(size: int) -> memoryview:
+    """Ordinary memory, for those that have no better."""
+    return memoryview(bytearray(size))
+
+
+def tensor_of(shape: tuple[int, ...], allocate: Allocate) -> Floats:
+    """An array of zeros in memory of its own."""
+    size = int(np.prod(shape))
+    if size == 0:
+        return np.zeros(shape, np.float32)
+    return np.frombuffer(allocate(size * 4), np.float32).reshape(shape)
 
 
 class PictureInput:
@@ -30,7 +46,9 @@ class PictureInput:
         mean: Sequence[float] | None = None,
         scale: Sequence[float] | None = None,
         size: tuple[int, int] | None = None,
+        allocate: Allocate = on_the_heap,
     ) -> None:
+        self._allocate = allocate
         self._channels = tuple(channels)
         # value * factor + shift is (value - mean) / scale, in two passes over the memory.
         scales = np.array(scale or (1, 1, 1), np.float64)
@@ -68,7 +86,7 @@ class PictureInput:
         self.erase()
         shape = (1, 3, padded_side(height, SIDE_MULTIPLE), padded_side(width, SIDE_MULTIPLE))
         if shape != self._tensor.shape:
-            self._tensor = np.zeros(shape, np.float32)
+            self._tensor = tensor_of(shape, self._allocate)
         self._filled = (height, width)
 
 

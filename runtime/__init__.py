@@ -21,6 +21,7 @@ from runtime.check import Finding, check
 from runtime.config import Duration, SourceAddress
 from runtime.domain import TABLE, Domain, DomainRule
 from runtime.errors import SmartpoleError, Unrecoverable
+from runtime.histogram import Histogram
 from runtime.message import Count, Message, PlaceName, Sensitivity, UnixSeconds
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Duration",
     "Facts",
     "Finding",
+    "Histogram",
     "Inlet",
     "Message",
     "Models",

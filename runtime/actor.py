@@ -48,6 +48,7 @@ from runtime.capability import NEED, Capability
 from runtime.channel import BLOCK, Inlet, Outlet, Overflow
 from runtime.domain import TABLE, Domain
 from runtime.errors import DeclarationError
+from runtime.histogram import Histogram
 from runtime.message import Message, Sensitivity, why_unbounded
 from runtime.workers import run_blocking
 
@@ -144,6 +145,7 @@ class ActorDeclaration:
     needs: Mapping[str, NeedDeclaration] = field(default_factory=dict)
     readings: Mapping[str, bool] = field(default_factory=dict)
     """Name → whether it must be above zero for the actor to count as having worked."""
+    histograms: tuple[str, ...] = ()
     settings: type[Settings] = NoSettings
 
 
@@ -233,6 +235,7 @@ def _read_declaration(cls: type[Actor], domain: Domain) -> ActorDeclaration:
     outlets: dict[str, OutletDeclaration] = {}
     needs: dict[str, NeedDeclaration] = {}
     readings: dict[str, bool] = {}
+    histograms: list[str] = []
     settings: type[Settings] = NoSettings
     try:
         hints = typing.get_type_hints(cls, include_extras=True)
@@ -260,6 +263,8 @@ def _read_declaration(cls: type[Actor], domain: Domain) -> ActorDeclaration:
             needs[name] = NeedDeclaration(arguments[0])
         elif hint is Reading:
             readings[name] = isinstance(default, _ReadingDeclaration) and default.vital
+        elif hint is Histogram:
+            histograms.append(name)
         elif name == "settings" and hint is not Any:
             if not (isinstance(hint, type) and issubclass(hint, Settings)):
                 raise DeclarationError(
@@ -267,7 +272,7 @@ def _read_declaration(cls: type[Actor], domain: Domain) -> ActorDeclaration:
                     "subclass of Settings."
                 )
             settings = hint
-    return ActorDeclaration(domain, inlets, outlets, needs, readings, settings)
+    return ActorDeclaration(domain, inlets, outlets, needs, readings, tuple(histograms), settings)
 
 
 def _rate(

@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from runtime.actor import READING_BITS
 from runtime.blueprint import Blueprint
 from runtime.domain import TABLE
+from runtime.histogram import HistogramStatistics
+from runtime.link import BEAT
 from runtime.message import Message, most_bits, why_unbounded
 
-STATUS_PERIOD = 0.5
+STATUS_PERIOD = BEAT
 """Seconds between two states of an actor's readings that ``smartpole status`` can show."""
+_NUMBERS = len(HistogramStatistics.__struct_fields__)
+"""How many a histogram shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ def outlet_bounds(blueprint: Blueprint) -> list[OutletBound]:
 def readings_bound(blueprint: Blueprint) -> ReadingsBound:
     count = sum(
         len(plan.actor_type.declaration.readings)
+        + _NUMBERS * len(plan.actor_type.declaration.histograms)
         for plan in blueprint.actors.values()
         if TABLE[plan.domain].is_personal
     )

@@ -17,6 +17,7 @@ from runtime.actor import Actor, Reading
 from runtime.blueprint import ActorPlan
 from runtime.capability import Authority, Capability
 from runtime.channel import Inlet, Link, Outlet, Queue
+from runtime.histogram import Histogram
 from runtime.workers import run_blocking
 
 _STORAGE = "storage"
@@ -50,6 +51,7 @@ class ActorCell:
             name: [] for name in plan.actor_type.declaration.outlets
         }
         self.readings = {name: Reading() for name in plan.actor_type.declaration.readings}
+        self.histograms = {name: Histogram() for name in plan.actor_type.declaration.histograms}
         self._prepared: dict[type[Capability], object] = {}
         self.crashed = False
         """Whether the last incarnation crashed, rather than being ended by its supervisor."""
@@ -186,6 +188,7 @@ class _Incarnation:
                 for name, links in cell.links.items()
             },
             **cell.readings,
+            **cell.histograms,
             **held,
         }
         return plan.actor_type(bindings)

@@ -7,7 +7,7 @@ the actors, stop in order.
 
 from __future__ import annotations
 
-__all__ = ["BEAT", "DomainHost", "DomainOrder", "live"]
+__all__ = ["DomainHost", "DomainOrder", "live"]
 
 import socket
 import sys
@@ -29,6 +29,7 @@ from runtime.crossing import ReceivingEnd, SendingEnd
 from runtime.domain import TABLE, Domain
 from runtime.errors import DeclarationError, SmartpoleError
 from runtime.link import (
+    BEAT,
     Attempted,
     Beat,
     Begin,
@@ -54,9 +55,6 @@ from runtime.supervisor import ChildStatus, CrashRecord, Supervisor
 from runtime.threads import mark_confined_thread, refuse_trio_workers
 from runtime.watch import unwatch_thread, watch_thread
 from runtime.workers import Workers
-
-BEAT = 0.5
-"""Seconds between two signs of life of a domain."""
 
 _log = structlog.get_logger("domain")
 
@@ -144,6 +142,7 @@ class DomainHost:
             last_crash=child.last_crash,
             inlets=tuple(queue.statistics() for queue in cell.queues.values()),
             readings={name: reading.value for name, reading in cell.readings.items()},
+            histograms={name: one.statistics() for name, one in cell.histograms.items()},
             idle=cell.idle(),
         )
 

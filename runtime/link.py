@@ -8,6 +8,7 @@ bounded, words are held against the program's own (``runtime.words``).
 from __future__ import annotations
 
 __all__ = [
+    "BEAT",
     "Attempted",
     "Beat",
     "Begin",
@@ -42,6 +43,9 @@ In = TypeVar("In")
 _Text = Annotated[str, msgspec.Meta(max_length=2_000)]
 _Short = Annotated[str, msgspec.Meta(max_length=200)]
 _Whole = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+
+BEAT = 0.5
+"""Seconds between two signs of life of a domain."""
 
 _LENGTH = struct.Struct(">I")
 _LONGEST = 256 * 1024

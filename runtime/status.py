@@ -7,6 +7,7 @@ __all__ = ["ActorStatus", "DomainStatus", "FolderStatus", "PoleStatus"]
 import msgspec
 
 from runtime.channel import ChannelStatistics
+from runtime.histogram import HistogramStatistics
 from runtime.supervisor import CrashRecord
 
 
@@ -28,6 +29,8 @@ class ActorStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Bounded numbers by name, such as ``segments_written``."""
     idle: tuple[str, ...]
     """Vital readings that are still zero: work that the actor has not done yet."""
+    histograms: dict[str, HistogramStatistics] = {}
+    """Durations by name, such as ``erased_after``."""
 
 
 class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):

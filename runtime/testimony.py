@@ -11,9 +11,11 @@ __all__ = ["believe", "nothing_yet"]
 from runtime.actor import READING_MAX
 from runtime.blueprint import ActorPlan
 from runtime.channel import ChannelStatistics, Queue
+from runtime.histogram import HistogramStatistics
 from runtime.status import ActorStatus
 from runtime.supervisor import ChildState, CrashRecord
 
+_NO_DURATION = HistogramStatistics(0, 0, 0, 0)
 _STATES = frozenset(state.value for state in ChildState)
 
 
@@ -62,6 +64,8 @@ def believe(plan: ActorPlan, said: ActorStatus, last_crash: CrashRecord | None) 
         ),
         readings=readings,
         idle=tuple(name for name in blank.idle if not readings[name]),
+        # Their numbers have bounds of their own, which the control link's codec has checked.
+        histograms={name: said.histograms.get(name, _NO_DURATION) for name in blank.histograms},
     )
 
 

@@ -234,13 +234,29 @@ def _shown(actor: ActorStatus) -> dict[str, int]:
 
 def _readings(actor: ActorStatus) -> Text:
     """``people_now`` reads "people now 4"; what a vital one has not done yet is dim."""
-    return Text("   ").join(
+    numbers = [
         Text.assemble(
             (f"{_words(name)} ", "dim"),
             (f"{value:,}", "dim" if name in actor.idle else "bold"),
         )
         for name, value in _shown(actor).items()
-    )
+    ]
+    durations = [
+        Text.assemble(
+            (f"{_words(name)} ", "dim"),
+            (f"{_milliseconds(found.p50)} ms", "bold"),
+            (f" p99 {_milliseconds(found.p99)} max {_milliseconds(found.maximum)}", "dim"),
+        )
+        for name, found in actor.histograms.items()
+        if found.count
+    ]
+    return Text("   ").join([*numbers, *durations])
+
+
+def _milliseconds(microseconds: int) -> str:
+    """Three digits of it, as people read it."""
+    value = microseconds / 1000
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _crash(crash: CrashRecord) -> Text:

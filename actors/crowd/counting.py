@@ -5,20 +5,23 @@ from __future__ import annotations
 __all__ = ["InferenceModels", "PeopleCounter"]
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.crowd.memory import PictureMemory
 from actors.crowd.messages import AgeBand, AttributeCount, Gender, Mask
+from actors.crowd.preparation import PreparedModels, warm_up
 from models import (
+    Arena,
     AttributeEstimator,
     FaceAttributes,
     FaceDetector,
     ModelError,
-    ModelStore,
     PersonDetector,
     Provider,
     Session,
@@ -26,8 +29,13 @@ from models import (
     open_session,
     shipped_manifest,
 )
-from runtime import Authority, Capability, Models, Unrecoverable
+from runtime import Authority, Capability, Models, Reach, Unrecoverable
 
+_GPU_FILES = tuple(
+    Path(path)
+    for path in ("/usr/lib", "/usr/local/cuda", "/proc/driver/nvidia", "/sys/bus/pci/devices")
+)
+"""What NVIDIA's libraries open, when the first session is made."""
 _MODELS = ("face", "person", "age", "gender", "mask")
 
 
@@ -39,26 +47,48 @@ class _ModelSettings(Protocol):
 class InferenceModels(
     Capability, kind=Models("inference"), rights="use the bytes of verified models"
 ):
-    """The models' bytes, read and checked against the manifest before the actor runs."""
+    """The models' bytes, checked against the manifest before the domain's walls stand."""
 
     @classmethod
-    def prepare(cls, authority: Authority) -> dict[str, bytes]:
+    def reach(cls, settings: Any) -> Reach:
+        """Nothing on the CPU; a GPU's device nodes and libraries, where such a provider is asked
+        for. Which of them a driver needs was not tried: no GPU was at hand."""
+        if not {"cuda", "tensorrt"} & set(settings.providers):
+            return Reach()
+        nodes = [*Path("/dev").glob("nvidia*"), *Path("/dev").glob("nvidia-caps/*")]
+        return Reach(
+            read=tuple(path for path in _GPU_FILES if path.exists()),
+            devices=tuple(sorted(node for node in nodes if node.is_char_device())),
+        )
+
+    @classmethod
+    def prepare(cls, authority: Authority) -> PreparedModels:
+        """Read and verify the models, and load all that decoding and inference load late."""
         settings: _ModelSettings = authority.settings  # type: ignore[assignment]
-        store = ModelStore(settings.models)
         try:
-            return {name: store.load(name) for name in _MODELS}
+            prepared = PreparedModels(settings.models, _MODELS)
         except ModelError as error:
             raise Unrecoverable(str(error)) from None
+        warm_up()
+        return prepared
 
     def __init__(self, authority: Authority) -> None:
-        self._bytes = dict(authority.prepared)  # type: ignore[call-overload]
+        if not isinstance(authority.prepared, PreparedModels):
+            raise Unrecoverable("the models have not been prepared before the domain was confined")
+        self._prepared = authority.prepared
+
+    @property
+    def arena(self) -> Arena | None:
+        """Where the models compute; None where it could not be had, and ``lacking`` says why."""
+        return self._prepared.arena
+
+    @property
+    def lacking(self) -> str:
+        return self._prepared.lacking
 
     def take(self, name: str) -> bytes:
-        """The bytes of a model, once: whoever opened it has no use for them any more."""
-        return self._bytes.pop(name)
-
-    def close(self) -> None:
-        self._bytes.clear()
+        """The bytes of a model: whoever opened it has no use for them any more."""
+        return self._prepared.take(name)
 
 
 class PeopleCounter:
@@ -69,8 +99,15 @@ class PeopleCounter:
     """
 
     def __init__(
-        self, models: InferenceModels, *, providers: Sequence[Provider], threads: int
+        self,
+        models: InferenceModels,
+        *,
+        providers: Sequence[Provider],
+        threads: int,
+        memory: PictureMemory | None = None,
     ) -> None:
+        self.memory = memory or PictureMemory()
+        self._arena = models.arena
         manifest = shipped_manifest()
         self.providers: dict[str, Provider] = {}
         """By model: where it really runs."""
@@ -80,16 +117,20 @@ class PeopleCounter:
                 models.take(name),
                 providers=providers,
                 intra_op_threads=threads,
+                arena=self._arena,
                 spec=manifest.models[name],
             )
             self.providers[name] = opened.provider
             return opened
 
         try:
-            self._faces = FaceDetector(session("face"))
-            self._persons = PersonDetector(session("person"))
+            self._faces = FaceDetector(session("face"), allocate=self.memory.allocate)
+            self._persons = PersonDetector(session("person"), allocate=self.memory.allocate)
             self._attributes = AttributeEstimator(
-                age=session("age"), gender=session("gender"), mask=session("mask")
+                age=session("age"),
+                gender=session("gender"),
+                mask=session("mask"),
+                allocate=self.memory.allocate,
             )
         except ModelError as error:
             raise Unrecoverable(str(error)) from None
@@ -99,12 +140,9 @@ class PeopleCounter:
 
         Whatever it computes with is overwritten before it returns.
         """
-        try:
+        with self._erasing():
             faces = self._faces.detect(rgb)
             people = fuse(faces, self._attributes.estimate(rgb, faces), self._persons.detect(rgb))
-        finally:
-            for user in (self._faces, self._persons, self._attributes):
-                user.erase()
         cells = Counter(_cell(person.attributes) for person in people)
         return tuple(
             AttributeCount(gender=gender, age=age, mask=mask, people=number)
@@ -112,6 +150,19 @@ class PeopleCounter:
                 cells.items(), key=lambda cell: tuple(part.value for part in cell[0])
             )
         )
+
+    @contextmanager
+    def _erasing(self) -> Iterator[None]:
+        erase = PictureMemory.erases
+        with nullcontext() if self._arena is None else self._arena.in_use(erase=erase):
+            try:
+                yield
+            finally:
+                if erase:
+                    for user in (self._faces, self._persons, self._attributes):
+                        user.erase()
+        if self._arena is not None and erase:
+            self.memory.lock(self._arena)
 
 
 def _cell(attributes: FaceAttributes) -> tuple[Gender, AgeBand, Mask]:

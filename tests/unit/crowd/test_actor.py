@@ -301,6 +301,10 @@ async def test_every_picture_is_erased_counted_or_not(
         crash = actor_status(pole, "crowd").last_crash
         assert crash is not None
         assert crash.message == ""
+        # Over incarnations: one for each picture decoded; and one for each that was counted.
+        times = actor_status(pole, "crowd").histograms
+        assert times["captured_to_erased"].count == len(eyes.pictures)
+        assert times["decode_and_inference"].count == len(eyes.pictures) - 1
     assert not any(eyes.were_dark)
     assert len(eyes.pictures) > len(stills)
     assert not any(picture.any() for picture in eyes.pictures)

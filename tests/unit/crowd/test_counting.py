@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from actors.crowd.actor import CrowdSettings
 from actors.crowd.counting import InferenceModels, PeopleCounter, _band
 from actors.crowd.decoder import PictureDecoder
 from actors.crowd.messages import AgeBand, AttributeCount, Mask
-from runtime import Authority
+from models import ModelError
+from runtime import Authority, Reach, Unrecoverable
 from tests.cameras import packets_of
 
 Rgb = NDArray[np.uint8]
@@ -25,10 +27,20 @@ pytestmark = [pytest.mark.models, pytest.mark.footage]
 @pytest.fixture(scope="module")
 def counter(models_folder: Path) -> PeopleCounter:
     settings = CrowdSettings(models=models_folder)
-    models = InferenceModels._mint(
-        Authority._mint(actor="crowd", folder=None, settings=settings, facts={})
-    )
-    return PeopleCounter(models, providers=("cpu",), threads=1)
+    return PeopleCounter(minted(settings), providers=("cpu",), threads=1)
+
+
+def minted(settings: CrowdSettings) -> InferenceModels:
+    """As the host does it, in two steps."""
+
+    def authority(prepared: object) -> Authority:
+        return Authority._mint(
+            actor="crowd", folder=None, settings=settings, facts={}, prepared=prepared
+        )
+
+    found = InferenceModels._mint(authority(InferenceModels.prepare(authority(None))))
+    assert isinstance(found, InferenceModels)
+    return found
 
 
 def pictures(film: Path, interval: float, at_most: int) -> list[Rgb]:
@@ -159,3 +171,56 @@ def test_nothing_is_left_when_a_model_fails(
 )
 def test_age_bands(age: float | None, band: AgeBand) -> None:
     assert _band(age) is band
+
+
+# -- before the walls stand ------------------------------------------------------------------------
+
+
+def test_models_changed_after_they_were_verified_are_refused(
+    tmp_path: Path, models_folder: Path
+) -> None:
+    for file in models_folder.glob("*.onnx"):
+        shutil.copy(file, tmp_path)
+    models = minted(CrowdSettings(models=tmp_path))
+    assert models.take("gender") == (models_folder / "gender.onnx").read_bytes()
+    with (tmp_path / "gender.onnx").open("r+b") as file:
+        file.seek(1000)
+        file.write(b"another byte")
+    with pytest.raises(ModelError, match="was changed on disk"):
+        models.take("gender")
+
+
+def test_models_that_are_missing_are_told_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(Unrecoverable, match="smartpole models fetch"):
+        minted(CrowdSettings(models=tmp_path))
+
+
+def test_verified_models_take_no_memory(models_folder: Path) -> None:
+    """Four times 43 MB would show."""
+    several = [minted(CrowdSettings(models=models_folder)) for _ in range(2)]
+    before = resident_megabytes()
+    several += [minted(CrowdSettings(models=models_folder)) for _ in range(4)]
+    for models in several:
+        assert len(models.take("person")) > 10_000_000
+    assert resident_megabytes() - before < 43
+
+
+def resident_megabytes() -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) // 1024
+
+
+def test_without_preparation_there_are_no_models(models_folder: Path) -> None:
+    settings = CrowdSettings(models=models_folder)
+    with pytest.raises(Unrecoverable, match="not been prepared"):
+        InferenceModels._mint(
+            Authority._mint(actor="crowd", folder=None, settings=settings, facts={})
+        )
+
+
+def test_only_a_gpu_reaches_anything(models_folder: Path) -> None:
+    assert InferenceModels.reach(CrowdSettings(models=models_folder)) == Reach()
+    gpu = InferenceModels.reach(CrowdSettings(models=models_folder, providers=("cuda", "cpu")))
+    assert all(path.exists() for path in gpu.read)
+    assert all(path.name.startswith("nvidia") for path in gpu.devices)
+    assert gpu == Reach(read=gpu.read, devices=gpu.devices)

@@ -10,10 +10,13 @@ import tempfile
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import msgspec
 import numpy as np
 import pytest
+from av.video.reformatter import VideoReformatter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -248,14 +251,59 @@ def test_another_resolution_in_the_middle() -> None:
 @pytest.mark.parametrize(("size", "width"), [((64, 48), 64), ((202, 100), 101), ((640, 480), 333)])
 def test_erasing_leaves_no_byte_of_the_picture(size: tuple[int, int], width: int) -> None:
     (picture,) = shown(decoder(width=width), film("mjpeg", size, 1))
-    memory = picture._memory  # also what lies between the lines, where scaling may write
-    assert memory.size >= picture.rgb.size
-    assert np.shares_memory(memory, picture.rgb)
-    assert picture.rgb.any()
-    memory |= 1
+    rgb = picture.rgb
+    assert rgb.shape[1] == width
+    assert rgb.any()
     picture.erase()
-    assert not picture.rgb.any()
-    assert not memory.any()
+    assert not rgb.any()
+    with pytest.raises(ValueError, match="erased"):
+        _ = picture.rgb
+
+
+def test_a_view_kept_after_erasing_never_shows_the_next_picture() -> None:
+    user = decoder()
+    kept = []
+    for packet in film("mjpeg"):
+        for picture in user.feed(packet):
+            assert picture.rgb.any()
+            kept.append(picture.rgb)
+            picture.erase()
+            assert not any(view.any() for view in kept)
+    assert len(kept) == 20
+
+
+def test_pictures_that_are_given_back_use_one_buffer() -> None:
+    user = decoder()
+    places = set()
+    for packet in film("mjpeg"):
+        for picture in user.feed(packet):
+            places.add(picture.rgb.ctypes.data)
+            picture.erase()
+    assert len(places) == 1
+
+
+def test_nothing_of_scaling_is_left_in_the_decoders_frames(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The frame that scaling made is overwritten as soon as the picture lies in locked memory."""
+    frames: list[av.VideoFrame] = []
+    original = VideoReformatter.reformat
+
+    class Watching:
+        def __init__(self) -> None:
+            self._real = VideoReformatter()
+
+        def reformat(self, *arguments: Any, **named: Any) -> av.VideoFrame:
+            frames.append(original(self._real, *arguments, **named))
+            return frames[-1]
+
+    user = decoder(width=61)
+    monkeypatch.setattr(user, "_reformatter", Watching())
+    pictures = shown(user, film()[:3])
+    assert len(frames) == 3
+    for frame in frames:
+        assert not np.frombuffer(memoryview(frame.planes[0]), np.uint8).any()
+    assert all(picture.rgb.any() for picture in pictures)
 
 
 def test_pictures_do_not_share_memory() -> None:

@@ -12,6 +12,8 @@ _PACKAGE = Path(models.__file__).parent
 
 def test_public_names() -> None:
     assert set(models.__all__) == {
+        "Allocate",
+        "Arena",
         "AttributeEstimator",
         "Box",
         "Face",

@@ -11,9 +11,10 @@ from rich.console import Console, RenderableType
 
 from runtime.channel import ChannelStatistics
 from runtime.graph.measure import cells
+from runtime.histogram import HistogramStatistics
 from runtime.status import ActorStatus, FolderStatus, PoleStatus
 from runtime.supervisor import CrashRecord
-from runtime.view import LiveView, render_status, render_summary
+from runtime.view import LiveView, _readings, render_status, render_summary
 
 CRASH = CrashRecord(
     child="recorder",
@@ -215,3 +216,19 @@ def test_a_low_terminal_gets_one_line_for_each_actor() -> None:
         view.update(a_pole(*actors))
     assert "HEADLINE" not in output.getvalue()
     assert "crowd-7" in output.getvalue()
+
+
+def test_durations_are_shown_in_milliseconds_once_there_are_some() -> None:
+    actor = an_actor(
+        "crowd",
+        "crowd",
+        histograms={
+            "captured_to_erased": HistogramStatistics(13, 153_200, 187_000, 201_400),
+            "never": HistogramStatistics(0, 0, 0, 0),
+            "hop": HistogramStatistics(2, 100, 4_440, 4_440),
+        },
+    )
+    text = _readings(actor).plain
+    assert "captured to erased 153 ms p99 187 max 201" in text
+    assert "hop 0.1 ms p99 4.44 max 4.44" in text
+    assert "never" not in text

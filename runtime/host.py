@@ -474,7 +474,7 @@ _OF_SOCKETS = ("socket.",)
 
 def _usual_events(permissions: Permissions) -> tuple[str, ...]:
     """Audit events that are no attempt, in a domain that is there for what they announce."""
-    usual: tuple[str, ...] = ("gc.", "sys._current_frames")
+    usual: tuple[str, ...] = ("gc.", "sys._current_frames", "ctypes.addressof", "ctypes.cdata")
     if permissions.opens_files:
         usual += _OF_FILES
     if permissions.uses_sockets or permissions.packets:

@@ -10,6 +10,7 @@ import hashlib
 import logging
 import mmap
 import os
+import time
 
 import trio
 
@@ -108,7 +109,7 @@ class ReportFile(Capability, kind=Storage("public"), rights="append reports"):
     def append(self, report: AttemptReport | ArchiveFact) -> None:
         # As it came: a text where a number belongs would show.
         outcome = getattr(report.outcome, "value", report.outcome)
-        line = f"{report.number!r}\t{outcome}\t{report.errno!r}\n"
+        line = f"{time.monotonic():.4f}\t{report.number!r}\t{outcome}\t{report.errno!r}\n"
         os.write(self._descriptor, line.encode("utf-8", "backslashreplace"))
 
     def close(self) -> None:

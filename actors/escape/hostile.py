@@ -115,10 +115,11 @@ class HostileCamera(Actor, domain=Domain.CAPTURE):
 async def make_attempts(actor: Any, suite: str, settings: SceneSettings, report: Report) -> None:
     """Make the attempts that the settings name, and report each before and after."""
     actor.kept = []  # what must stay open after an attempt
+    await trio.sleep(0.3)  # until the others are at work, and there is something to steal
     for number in settings.attempts:
         made = _BY_NUMBER[number]
         await report(number, Outcome.BEGUN, 0)
-        await trio.sleep(0.01)  # so that the report is written down, should this be the end
+        await trio.sleep(0.03)  # so that the report is written down, should this be the end
         outcome, errno = await _make(made, Scene(made, suite, settings, actor))
         await report(number, outcome, errno)
     if settings.attempts:

@@ -13,6 +13,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 # Not the same on both machines; from 424 on they are.
 _X86 = {"mkdirat": 258, "openat": 257, "write": 1, "clone": 56, "add_key": 248, "prlimit64": 302}
 _X86 |= {"mq_open": 240, "mq_timedsend": 242, "process_vm_writev": 311, "msgget": 68, "msgsnd": 69}
+_X86 |= {"mq_timedreceive": 243, "mq_unlink": 241}
 _ARM = {"mkdirat": 34, "openat": 56, "write": 64, "clone": 220, "add_key": 217, "prlimit64": 261}
 _ARM |= {
     "mq_open": 180,

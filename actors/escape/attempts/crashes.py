@@ -47,7 +47,7 @@ def crash_in_a_file(scene: Scene) -> None:
     exec(compile("raise ValueError", f"{scene.text}.py", "exec"), {})
 
 
-@attempt("crashes", ends=True)
+@attempt("crashes", ends=True, effect="line")
 def crash_in_a_line(scene: Scene) -> None:
     """A crash in a line whose number is part of the loot."""
     number = int.from_bytes(scene.loot[:3], "big")

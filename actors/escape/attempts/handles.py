@@ -158,7 +158,7 @@ def map_of_another_domain(scene: Scene) -> None:
     mapped[512 : 512 + len(scene.loot)] = scene.loot
 
 
-@attempt("handles")
+@attempt("handles", alone=True)
 def every_descriptor_written(scene: Scene) -> None:
     """write() on every number that may be an open descriptor."""
     _on_every_descriptor(lambda number: os.write(number, scene.text.encode() + b"\n"))

@@ -11,7 +11,6 @@ __all__: list[str] = []
 import _thread
 import atexit
 import builtins
-import codecs
 import ctypes
 import faulthandler
 import gc
@@ -22,18 +21,21 @@ import os
 import signal
 import sys
 import threading
+import time
 import weakref
 from typing import Any
 
 import structlog
+import trio
 
+from actors.crowd.messages import PictureCount
 from actors.escape import bystanders
 from actors.escape.attempt import NothingThere, Scene, Undo, attempt
 from actors.escape.bystanders import Archive, Journal, ReportFile
 from actors.escape.messages import AttemptReport, Outcome
-from actors.escape.reach import objects_of, thing
+from actors.escape.reach import thing
 from actors.statistics.store import StatisticsStore
-from runtime.border import BorderCodec
+from runtime.channel import Queue
 
 _keep: list[Any] = []
 """What must live as long as the process."""
@@ -50,15 +52,18 @@ def _once(scene: Scene, function: Any) -> Any:
 
 
 def _write_elsewhere(scene: Scene) -> None:
-    if not scene.path.exists() and not getattr(_busy, "now", False):
-        _busy.now = True
-        try:
+    # What this calls may be what is replaced.
+    if threading.get_ident() in _busy:
+        return
+    _busy.add(threading.get_ident())
+    try:
+        if not scene.path.exists():
             scene.write_anywhere()
-        finally:
-            _busy.now = False
+    finally:
+        _busy.discard(threading.get_ident())
 
 
-_busy = threading.local()
+_busy: set[int] = set()
 
 
 def _swap(owner: Any, name: str, new: Any) -> Undo:
@@ -79,9 +84,13 @@ def replaced_method(scene: Scene) -> Undo:
     return _swap(Journal, "note", _once(scene, Journal.note))
 
 
-@attempt("heap")
-def replaced_method_of_the_statistics(scene: Scene) -> None:
+@attempt("heap", only="crowd")
+async def replaced_method_of_the_statistics(scene: Scene) -> None:
     """StatisticsStore.append is replaced, and called when the pole stops at the latest."""
+    now = int(time.time())
+    await scene.actor.counts.send(
+        PictureCount(place=scene.actor.place, taken_at=now, people=0, cells=())
+    )
     StatisticsStore.append = _once(scene, StatisticsStore.append)  # type: ignore[method-assign]
 
 
@@ -198,10 +207,7 @@ def audit_hook(scene: Scene) -> None:
         # Its own thread first, so that there is an effect where there is but one.
         if len(calls) < 50 and (event == "open" or threading.get_ident() != own):
             calls.append(1)
-            if not getattr(_busy, "now", False):
-                _busy.now = True
-                scene.write_anywhere()
-                _busy.now = False
+            _write_elsewhere(scene)
 
     sys.addaudithook(hook)
     sys.audit("open")
@@ -244,7 +250,7 @@ def signal_handler_by_memory(scene: Scene) -> None:
     handler.__code__ = namespace["make"](*handler.__code__.co_freevars).__code__
 
 
-@attempt("heap", alone=True)
+@attempt("heap", ends=True, linger=0.3)
 def exception_in_another_thread(scene: Scene) -> None:
     """PyThreadState_SetAsyncExc(): an exception named by the loot, raised in the main thread."""
     kind = type(scene.text, (Exception,), {})
@@ -314,20 +320,6 @@ def import_finder(scene: Scene) -> None:
     __import__("colorsys")
 
 
-@attempt("heap", linger=0.15)
-def codec_for_everybody(scene: Scene) -> Undo:
-    """A codec error handler by a usual name, for whoever cannot encode next."""
-
-    def handle(error: UnicodeError) -> Any:
-        _write_elsewhere(scene)
-        return codecs.backslashreplace_errors(error)
-
-    old = codecs.lookup_error("backslashreplace")
-    codecs.register_error("backslashreplace", handle)
-    "\ud800".encode("utf-8", "backslashreplace")
-    return lambda: codecs.register_error("backslashreplace", old)
-
-
 @attempt("heap", alone=True, linger=0.3)
 def timer_of_the_fault_handler(scene: Scene) -> None:
     """faulthandler on another's descriptor, with a function named by the loot on the stack."""
@@ -348,16 +340,19 @@ def fault_handler_later(scene: Scene) -> None:
     namespace[f"f{scene.text}"]()
 
 
-@attempt("heap", alone=True)
-def replaced_codec_of_the_border(scene: Scene) -> None:
-    """The border's decoder is replaced by one that returns what the hostile actor likes."""
-    forged = _forged_report(scene)
-    found = objects_of(BorderCodec)
-    if not found:
-        raise NothingThere
-    for codec in found:
-        if codec._type.__name__ == "AttemptReport":
-            codec._decode = lambda *_: forged
+@attempt("heap", alone=True, linger=0.2)
+async def replaced_receiving_end(scene: Scene) -> None:
+    """Where another domain takes a message out of its queue, it gets what the hostile actor likes."""
+    take = Queue.take
+
+    def instead(queue: Queue[Any]) -> Any:
+        message = take(queue)
+        return _forged_report(scene) if type(message) is AttemptReport else message
+
+    Queue.take = instead  # type: ignore[method-assign]
+    await scene.actor.reports.send(AttemptReport(number=0, outcome=Outcome.BEGUN, errno=0))
+    await trio.sleep(0.1)
+    Queue.take = take  # type: ignore[method-assign]
 
 
 def _forged_report(scene: Scene) -> Any:

@@ -34,7 +34,6 @@ def tcp_connection(scene: Scene) -> None:
 def tcp_fast_open(scene: Scene) -> None:
     """sendto() with MSG_FASTOPEN, which connects without connect()."""
     with socket.socket() as one:
-        one.settimeout(2)
         one.sendto(scene.loot, socket.MSG_FASTOPEN, (_HOST, scene.settings.tcp))
 
 
@@ -89,7 +88,7 @@ def unix_socket_named_by_the_loot(scene: Scene) -> None:
     with socket.socket(socket.AF_UNIX) as one:
         folder = os.open(scene.path.parent, os.O_PATH)
         try:
-            one.bind(f"/proc/self/fd/{folder}/{scene.named().name}")
+            one.bind(f"/proc/self/fd/{folder}/{scene.text[:40]}")
         finally:
             os.close(folder)
 
@@ -187,9 +186,10 @@ def zeromq_of_the_pole(scene: Scene) -> None:
 
 
 def _push(context: zmq.Context[zmq.Socket[bytes]], scene: Scene) -> None:
-    with context.socket(zmq.DEALER) as one:
+    with context.socket(zmq.STREAM) as one:
         one.linger = 500
-        # The identity is sent in the greeting, so the judge need not speak ZeroMQ to see it.
-        one.setsockopt(zmq.IDENTITY, scene.loot)
         one.connect(f"tcp://{_HOST}:{scene.settings.tcp}")
-        one.send(scene.loot)
+        if not one.poll(1500):
+            raise TimeoutError
+        identity, _ = one.recv_multipart()
+        one.send_multipart([identity, scene.loot])

@@ -195,6 +195,8 @@ class Judge:
                     }
                 )
             output = folders["judge"] / "output"
+            output.touch()
+            self._give(output)  # as a service manager gives a journal
             command = [sys.executable, "-m", "actors.escape.pole", str(configuration)]
             with output.open("wb") as sink:
                 process = subprocess.Popen(

@@ -35,7 +35,7 @@ class EscapeReport(msgspec.Struct, frozen=True, kw_only=True):
             kernel=platform.release(),
             machine=platform.machine(),
             verdicts=given,
-            wrong=tuple(line for one in given if (line := wrong(one))),
+            wrong=_complaints(given),
         )
 
 
@@ -57,6 +57,20 @@ def wrong(verdict: Verdict) -> str:
     if verdict.result == "escaped" and not is_known:
         return f"{who} got out: {verdict.found}"
     return ""
+
+
+def _complaints(verdicts: Iterable[Verdict]) -> tuple[str, ...]:
+    """One line for each attempt, but for those of one pole that did not come about at all."""
+    lines: list[str] = []
+    unmade: Counter[tuple[str, str, str, str]] = Counter()
+    for one in verdicts:
+        if one.result == "not run":
+            unmade[one.suite, _TITLES[one.isolation], one.person.value, one.wall] += 1
+        elif line := wrong(one):
+            lines.append(line)
+    for (*where, why), number in unmade.items():
+        lines.append(f"{number} attempt(s) ({', '.join(where)}) were not made: {why}")
+    return tuple(lines)
 
 
 def print_report(report: EscapeReport, console: Console) -> None:

@@ -342,14 +342,14 @@ def fault_handler_later(scene: Scene) -> None:
 
 @attempt("heap", alone=True, linger=0.2)
 async def replaced_receiving_end(scene: Scene) -> None:
-    """Where another domain takes a message out of its queue, it gets what the hostile actor likes."""
+    """Where another domain takes a message out of its queue, it gets one of ours."""
     take = Queue.take
 
     def instead(queue: Queue[Any]) -> Any:
         message = take(queue)
         return _forged_report(scene) if type(message) is AttemptReport else message
 
-    Queue.take = instead  # type: ignore[method-assign]
+    Queue.take = instead  # type: ignore[method-assign,assignment]
     await scene.actor.reports.send(AttemptReport(number=0, outcome=Outcome.BEGUN, errno=0))
     await trio.sleep(0.1)
     Queue.take = take  # type: ignore[method-assign]

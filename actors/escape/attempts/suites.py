@@ -66,7 +66,7 @@ def address_in_a_place(scene: Scene) -> None:
     scene.actor.counts.send_nowait(DeviceCount(place=place, start=0, end=1, devices=0))
 
 
-@attempt("suites", only="wifi")
+@attempt("suites", only="wifi", effect="number")
 def address_as_a_number(scene: Scene) -> None:
     """A MAC address where a number of devices belongs."""
     scene.actor.counts.send_nowait(

@@ -123,7 +123,7 @@ def attempt(
         REGISTRY[name] = Attempt(
             name=name,
             category=category,
-            summary=(function.__doc__ or "").strip().splitlines()[0],
+            summary=" ".join((function.__doc__ or "").split()),
             function=function,
             number=len(REGISTRY) + 1,
             suites=suites,

@@ -10,7 +10,6 @@ from __future__ import annotations
 __all__ = ["Judge", "attempts_of", "persons"]
 
 import errno
-import importlib
 import json
 import os
 import secrets
@@ -38,7 +37,6 @@ from actors.escape.configuration import write_configuration
 from actors.escape.effects import EFFECTS, PROBES
 from actors.escape.listeners import Listeners
 from actors.escape.messages import Outcome
-from actors.escape.pole import NOT_THIS_VERSION
 from actors.escape.verdict import Column, Person, Verdict
 from runtime.control import control_path
 from runtime.zeromq import ZmqSocket
@@ -82,12 +80,6 @@ class Judge:
         self._seed = secrets.token_hex(16)
         self.transcripts: dict[str, str] = {}
         """What each pole printed, by its first attempt, for whoever wants to know why."""
-
-    def available(self) -> bool:
-        """Whether the runtime knows this isolation."""
-        if self.column is Column.NO_WALLS:
-            return True
-        return hasattr(importlib.import_module("runtime.blueprint"), "Isolation")
 
     def run(self, attempts: Sequence[Attempt], *, jobs: int = 1) -> list[Verdict]:
         """Make them all: most in one pole, after a crash in another; some each in its own."""
@@ -360,7 +352,7 @@ class Judge:
                 return "its own end" if one.ends else "its domain ended"
 
     def _not_run(self, one: Attempt, run: _Run) -> Verdict:
-        if one.on_import and run.left.status not in (None, NOT_THIS_VERSION):
+        if one.on_import and run.left.status is not None:
             return self._verdict(one, "stopped", wall="the pole refuses to start")
         return self._verdict(one, "not run", wall=_last_line(run.said))
 

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 __all__ = ["ACTOR_TYPES", "main"]
 
-import importlib
 import os
 import resource
 import socket
 import sys
 from pathlib import Path
-from typing import Any
 
 import trio
 
@@ -22,6 +20,8 @@ from actors.escape.bystanders import Archive, Witness
 from actors.escape.hostile import HostileCamera, HostileCrowd, HostileWifi
 from actors.statistics.actor import Statistics
 from runtime import Actor, Blueprint, check, load_blueprint
+from runtime.blueprint import Isolation
+from runtime.house import Housing
 from runtime.log import configure_logging
 from runtime.memory import share_one_heap
 from runtime.pole import Pole
@@ -34,10 +34,6 @@ ACTOR_TYPES: dict[str, type[Actor]] = {
     "statistics": Statistics,
     "witness": Witness,
 }
-
-NOT_THIS_VERSION = 3
-"""Exit status: this version of the runtime knows no such isolation."""
-
 
 def main(arguments: list[str]) -> int:
     """Run the pole until it is told to stop."""
@@ -52,10 +48,10 @@ def main(arguments: list[str]) -> int:
     if findings := check(blueprint):
         print("findings:", *findings, sep="\n", file=sys.stderr)
         return 1
-    pole = _pole(blueprint, isolation)
-    if pole is None:
-        print(f"no isolation {isolation!r} in this version", file=sys.stderr)
-        return NOT_THIS_VERSION
+    if isolation == "loop":
+        pole = Pole(blueprint, housing=Housing.ONE_LOOP)
+    else:
+        pole = Pole(blueprint, isolation=Isolation(isolation))
     trio.run(pole.run)
     outside.close()
     return 0
@@ -67,14 +63,6 @@ def _open_like_a_service() -> socket.socket:
     outside = socket.socket(type=socket.SOCK_DGRAM)
     outside.connect(("127.0.0.1", int(os.environ["SMARTPOLE_ESCAPE_UDP"])))
     return outside
-
-
-def _pole(blueprint: Blueprint, isolation: str) -> Pole | None:
-    known: Any = getattr(importlib.import_module("runtime.blueprint"), "Isolation", None)
-    if known is None:
-        return Pole(blueprint) if isolation == "loop" else None
-    make: Any = Pole
-    return make(blueprint, isolation=known[isolation.upper()])  # type: ignore[no-any-return]
 
 
 if __name__ == "__main__":

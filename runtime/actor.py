@@ -21,6 +21,7 @@ the table of domains does not allow is refused where it is defined.
 from __future__ import annotations
 
 __all__ = [
+    "READING_MAX",
     "Actor",
     "ActorDeclaration",
     "InletDeclaration",
@@ -40,17 +41,18 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 import msgspec
 import structlog
-import trio
 
 from runtime.capability import NEED, Capability
 from runtime.channel import BLOCK, Inlet, Outlet, Overflow
 from runtime.domain import TABLE, Domain
 from runtime.errors import DeclarationError
 from runtime.message import Message
+from runtime.workers import run_blocking
 
 T = TypeVar("T")
 
-_READING_MAX = 2**53
+READING_MAX = 2**53
+"""What every JSON reader keeps exactly."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,7 +90,7 @@ class Reading:
         return self._value
 
     def set(self, value: int) -> None:
-        self._value = max(0, min(int(value), _READING_MAX))
+        self._value = max(0, min(int(value), READING_MAX))
 
     def add(self, amount: int = 1) -> None:
         self.set(self._value + amount)
@@ -203,7 +205,7 @@ class Actor:
 
         It cannot be abandoned: if the actor is cancelled, the call returns first.
         """
-        return await trio.to_thread.run_sync(function, *args)
+        return await run_blocking(function, *args)
 
 
 def _read_declaration(cls: type[Actor], domain: Domain) -> ActorDeclaration:

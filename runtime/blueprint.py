@@ -13,10 +13,13 @@ __all__ = [
     "BlueprintView",
     "ChannelPlan",
     "InstalledActorTypes",
+    "Isolation",
     "PoleIdentity",
+    "Sandbox",
     "load_blueprint",
 ]
 
+import enum
 import re
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
@@ -52,6 +55,24 @@ class Bilingual(_Closed, frozen=True):
     en: str
 
 
+class Isolation(enum.Enum):
+    """Where domains live."""
+
+    THREAD = "thread"
+    """Each in its own thread of one process, with a loop and a kernel sandbox of its own."""
+    PROCESS = "process"
+    """Each in its own process, likewise."""
+
+
+class Sandbox(enum.Enum):
+    """What to do where the kernel lacks a wall."""
+
+    REQUIRED = "required"
+    """The pole refuses to start."""
+    BEST_EFFORT = "best-effort"
+    """It starts, and says which walls are missing: at start, in ``status`` and in the notice."""
+
+
 class PoleIdentity(_Closed, frozen=True):
     """Who runs which pole under which guideline (guideline 0, 1, 3)."""
 
@@ -61,6 +82,8 @@ class PoleIdentity(_Closed, frozen=True):
     guideline: str
     state: Path
     """The folder below which the pole keeps everything."""
+    isolation: Isolation = Isolation.THREAD
+    sandbox: Sandbox = Sandbox.REQUIRED
 
 
 class _Supervision(_Closed, frozen=True):
@@ -112,6 +135,8 @@ class _ChannelTable(_Closed, frozen=True):
 
 class _DomainTable(_Closed, frozen=True):
     strategy: Strategy = Strategy.ONE_FOR_ONE
+    stuck_after: Duration = Duration(10)
+    """Without a sign of life for so long, a domain is taken for stuck."""
 
 
 class _File(_Closed, frozen=True):
@@ -171,9 +196,23 @@ class Blueprint:
     places: Mapping[str, Bilingual]
     actors: Mapping[str, ActorPlan]
     channels: tuple[ChannelPlan, ...]
-    strategies: Mapping[Domain, Strategy]
+    domains: Mapping[Domain, _DomainTable]
     digest: str
     """SHA-256 of the configuration file, in hexadecimal."""
+    types_are_installed: bool = True
+    """Whether the actor types are those of installed packages, and not a test's."""
+
+    def strategy(self, domain: Domain) -> Strategy:
+        """Which of its actors are restarted when one crashes."""
+        return self.domains[domain].strategy if domain in self.domains else Strategy.ONE_FOR_ONE
+
+    def stuck_after(self, domain: Domain) -> float:
+        """Seconds without a sign of life after which a domain is taken for stuck."""
+        return float(self.domains.get(domain, _DomainTable()).stuck_after)
+
+    def pace(self, channel: ChannelPlan) -> float | None:
+        """How many messages a second may cross by this channel; None where there is no bound."""
+        return None
 
     def crosses(self, channel: ChannelPlan) -> bool:
         """Whether a channel leads from one domain to another."""
@@ -283,7 +322,7 @@ def load_blueprint(path: Path, actor_types: Mapping[str, type[Actor]] | None = N
         for index, value in enumerate(file.channels)
         if (channel := _read_channel(document, index, value, actors, set(file.actors))) is not None
     ]
-    strategies = _read_domains(document, file.domains)
+    domains = _read_domains(document, file.domains)
     document.raise_problems()
     assert identity is not None
     return Blueprint(
@@ -292,8 +331,9 @@ def load_blueprint(path: Path, actor_types: Mapping[str, type[Actor]] | None = N
         places=places,
         actors=actors,
         channels=tuple(channels),
-        strategies=strategies,
+        domains=domains,
         digest=document.digest,
+        types_are_installed=actor_types is None,
     )
 
 
@@ -424,8 +464,8 @@ def _read_channel(
     return ChannelPlan(sender, outlet, receiver, inlet, message, line)
 
 
-def _read_domains(document: Document, tables: Mapping[str, Any]) -> dict[Domain, Strategy]:
-    strategies: dict[Domain, Strategy] = {}
+def _read_domains(document: Document, tables: Mapping[str, Any]) -> dict[Domain, _DomainTable]:
+    domains: dict[Domain, _DomainTable] = {}
     for name, value in tables.items():
         if name not in {domain.value for domain in Domain}:
             document.problem(
@@ -434,8 +474,10 @@ def _read_domains(document: Document, tables: Mapping[str, Any]) -> dict[Domain,
                 "one of " + ", ".join(domain.value for domain in Domain),
             )
         elif (table := convert(document, value, ("domains", name), _DomainTable)) is not None:
-            strategies[Domain(name)] = table.strategy
-    return strategies
+            domains[Domain(name)] = table
+            if not 2 <= table.stuck_after <= 600:
+                document.problem(("domains", name, "stuck_after"), "it must be from 2s to 10min")
+    return domains
 
 
 def _names(kind: str, names: Any) -> str:

@@ -35,10 +35,10 @@ class BorderCodec(Generic[M]):
     def __init__(
         self, message_type: type[M], *, places: Collection[str], limit: int = 16 * 1024 * 1024
     ) -> None:
-        self._type = message_type
+        self.message_type = message_type
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(message_type).decode
-        self._limit = limit
+        self.limit = limit
         self._places = frozenset(places)
         info = shape.type_info(message_type)
         fields = info.fields if isinstance(info, shape.StructType) else ()
@@ -51,15 +51,28 @@ class BorderCodec(Generic[M]):
 
         Raises BorderRefused, which never repeats the refused content.
         """
+        return self.decode(self._frame(message))
+
+    def encode(self, message: M) -> bytes:
+        """The frame in which a message crosses, checked by opening it. Raises as ``cross``."""
+        frame = self._frame(message)
+        self.decode(frame)
+        return frame
+
+    def _frame(self, message: M) -> bytes:
         try:
             frame = self._encode(message)
         except _NOT_ENCODABLE:
             raise self._misfit("not encodable") from None
-        if len(frame) > self._limit:
+        if len(frame) > self.limit:
             raise BorderRefused(
-                f"a {self._type.__name__} of {len(frame)} bytes was refused at the border: "
-                f"at most {self._limit} bytes cross in one message."
+                f"a {self.message_type.__name__} of {len(frame)} bytes was refused at the border: "
+                f"at most {self.limit} bytes cross in one message."
             )
+        return frame
+
+    def decode(self, frame: bytes | bytearray | memoryview) -> M:
+        """What came across, as a fresh message. Raises as ``cross``: trust no sender."""
         try:
             received = self._decode(frame)
         except (msgspec.MsgspecError, RecursionError) as refusal:
@@ -67,15 +80,16 @@ class BorderCodec(Generic[M]):
         for name, kind in self._place_fields:
             if not self._places.issuperset(_places_in(kind, getattr(received, name))):
                 raise BorderRefused(
-                    f"a {self._type.__name__} was refused at the border: its {name!r} is not a "
-                    f"place of the configuration. Declared: {', '.join(sorted(self._places))}."
+                    f"a {self.message_type.__name__} was refused at the border: its "
+                    f"{name!r} is not a place of the configuration. Declared: "
+                    f"{', '.join(sorted(self._places))}."
                 )
         return received
 
     def _misfit(self, why: str) -> BorderRefused:
         return BorderRefused(
-            f"a {self._type.__name__} was refused at the border between two domains: it does "
-            f"not fit its declared type ({why})."
+            f"a {self.message_type.__name__} was refused at the border between two domains: it "
+            f"does not fit its declared type ({why})."
         )
 
 

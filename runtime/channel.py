@@ -20,6 +20,8 @@ __all__ = [
     "LATEST",
     "Batches",
     "ChannelStatistics",
+    "Crossing",
+    "Destination",
     "Inlet",
     "Link",
     "Outlet",
@@ -30,7 +32,7 @@ __all__ = [
 import enum
 from collections import deque
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 import trio
@@ -45,7 +47,6 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
-from runtime.border import BorderCodec
 from runtime.capability import NoPublicConstructor
 from runtime.errors import ChannelMisuse
 from runtime.message import Message
@@ -376,12 +377,28 @@ class Batches(Generic[M]):
         return queue.take_batch(self._at_most)
 
 
+class Crossing(Protocol):
+    """What turns a message into the form in which it crosses a border. Raises BorderRefused."""
+
+    def cross(self, message: Any, /) -> Any: ...
+
+
+class Destination(Protocol):
+    """Where an outlet puts what it sends: a queue, or the near end of a way to another domain."""
+
+    @property
+    def is_full(self) -> bool: ...
+    def put(self, message: Any, /) -> bool: ...
+    async def wait_for_room(self) -> None: ...
+    def statistics(self) -> ChannelStatistics: ...
+
+
 class Link(Generic[M]):
     """One connection from an outlet to a queue, with a codec where it crosses a border."""
 
     __slots__ = ("codec", "queue")
 
-    def __init__(self, queue: Queue[M], codec: BorderCodec[M] | None = None) -> None:
+    def __init__(self, queue: Destination, codec: Crossing | None = None) -> None:
         self.queue = queue
         self.codec = codec
 
@@ -441,10 +458,10 @@ class Outlet(Generic[M], metaclass=NoPublicConstructor):
             f"{type(message).__name__}. A subclass or look-alike is refused as well."
         )
 
-    def _cross(self, message: M) -> list[M]:
+    def _cross(self, message: M) -> list[Any]:
         return [link.codec.cross(message) if link.codec else message for link in self._links]
 
-    def _put(self, crossing: list[M]) -> bool:
+    def _put(self, crossing: list[Any]) -> bool:
         if any(link.queue.is_full for link in self._links):
             return False
         for link, message in zip(self._links, crossing, strict=True):

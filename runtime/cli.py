@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["main"]
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points, version
@@ -18,11 +19,12 @@ from runtime.blueprint import Blueprint, load_blueprint
 from runtime.check import check
 from runtime.config import Duration
 from runtime.control import ask_status
-from runtime.errors import ConfigurationError, SmartpoleError
+from runtime.errors import ConfigurationError, DomainStuck, SmartpoleError
 from runtime.graph import to_svg, to_text
 from runtime.log import configure_logging
 from runtime.memory import share_one_heap
 from runtime.pole import Pole
+from runtime.sandbox import harden_process
 from runtime.view import LiveView, render_status, render_summary
 
 OK, FAILED, UNUSABLE = 0, 1, 2
@@ -138,16 +140,26 @@ def _graph(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    configure_logging(arguments.log_level or ("warning" if arguments.view else "info"))
+    level = arguments.log_level or ("warning" if arguments.view else "info")
+    configure_logging(level)
     share_one_heap()
     blueprint = _load_sound(arguments.configuration)
     if blueprint is None:
         return FAILED
-    return trio.run(_run_pole, blueprint, arguments.view, arguments.seconds)
+    for undone in harden_process():
+        print(f"smartpole: {undone}", file=sys.stderr)
+    try:
+        return trio.run(_run_pole, blueprint, level, arguments.view, arguments.seconds)
+    except DomainStuck as error:
+        # The thread of a stuck domain would keep an ordinary exit waiting.
+        print(f"smartpole: {error}", file=sys.stderr, flush=True)
+        os._exit(FAILED)
 
 
-async def _run_pole(blueprint: Blueprint, with_view: bool, seconds: float | None) -> int:
-    pole = Pole(blueprint)
+async def _run_pole(
+    blueprint: Blueprint, log_level: str, with_view: bool, seconds: float | None
+) -> int:
+    pole = Pole(blueprint, log_level=log_level)
 
     async def stop_later(after: float) -> None:
         await trio.sleep(after)

@@ -7,14 +7,19 @@ holds personal data, so these messages, unlike those of foreign exceptions, may 
 from __future__ import annotations
 
 __all__ = [
+    "BlockingRefused",
     "BorderRefused",
+    "BorderViolated",
     "CapabilityForged",
     "ChannelMisuse",
     "ConfigurationError",
     "DeclarationError",
+    "DomainDied",
+    "DomainStuck",
     "PoleUnreachable",
     "Problem",
     "RestartBudgetExceeded",
+    "SandboxUnavailable",
     "SmartpoleError",
     "SpecificationError",
     "StartTimeout",
@@ -42,6 +47,26 @@ class ChannelMisuse(SmartpoleError):
 
 class BorderRefused(SmartpoleError):
     """A message did not survive the codec of the border between two domains."""
+
+
+class BorderViolated(SmartpoleError):
+    """A domain broke the rules of a border (rubbish, too much, the wrong type) and was ended."""
+
+
+class DomainDied(SmartpoleError):
+    """A domain's thread or process ended otherwise than in order."""
+
+
+class DomainStuck(SmartpoleError):
+    """A domain's loop stopped turning, or would not end when told to."""
+
+
+class BlockingRefused(SmartpoleError):
+    """Work was given to trio's shared worker threads from a thread under kernel walls."""
+
+
+class SandboxUnavailable(SmartpoleError):
+    """The kernel's walls round a domain can't be built here."""
 
 
 class SpecificationError(SmartpoleError):

@@ -1,150 +1,495 @@
-"""Hosting actors: one cell per actor, which assembles an incarnation and sees it through."""
+"""A domain's life: its actors, its ends of channels, its walls; in a loop of its own.
+
+``DomainHost`` holds a domain's actors and is the same wherever the domain runs. ``live`` is what
+runs in the domain's own thread or process: prepare, put up the walls, wait for the pole's word, run
+the actors, stop in order.
+"""
 
 from __future__ import annotations
 
-__all__ = ["ActorCell"]
+__all__ = ["BEAT", "DomainHost", "DomainOrder", "live"]
 
+import socket
+import sys
+import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import structlog
 import trio
 
-from runtime.actor import Actor, Reading
-from runtime.blueprint import ActorPlan
-from runtime.capability import Authority, Capability
-from runtime.channel import Inlet, Link, Outlet, Queue
+from runtime.blueprint import ActorPlan, Blueprint, ChannelPlan
+from runtime.border import BorderCodec
+from runtime.cell import ActorCell, actor_at_work
+from runtime.channel import Link
+from runtime.crossing import ReceivingEnd, SendingEnd
+from runtime.domain import TABLE, Domain
+from runtime.errors import DeclarationError, SmartpoleError
+from runtime.link import (
+    Attempted,
+    Beat,
+    Begin,
+    Confined,
+    ControlLink,
+    Crashed,
+    Ended,
+    Failed,
+    Finish,
+    Go,
+    Logged,
+    Started,
+    Stop,
+    ToDomain,
+    Violated,
+)
+from runtime.log import relay_logs
+from runtime.message import Sensitivity
+from runtime.sandbox import Permissions, confine_thread, loop_descriptors
+from runtime.specification import SupervisorSpec
+from runtime.status import ActorStatus
+from runtime.supervisor import ChildStatus, CrashRecord, Supervisor
+from runtime.threads import mark_confined_thread, refuse_trio_workers
+from runtime.watch import unwatch_thread, watch_thread
+from runtime.workers import Workers
 
-_STORAGE = "storage"
+BEAT = 0.5
+"""Seconds between two signs of life of a domain."""
+
+_log = structlog.get_logger("domain")
+
+_LONGEST_PICTURE = 16 * 1024 * 1024
+_LONGEST_OTHER = 64 * 1024
+_FLUSH_PATIENCE = 2.0
+_MOST_KINDS_OF_ATTEMPT = 200
 
 
-class ActorCell:
-    """Everything of one actor that outlives its incarnations: queues, readings, connections.
+class DomainHost:
+    """The actors of one domain, their queues, and the supervisor over them.
 
-    ``state`` is the folder below which storage folders lie, ``facts`` what capabilities of the
-    kind ``Facts`` may tell.
+    ``facts`` is what capabilities of the kind ``Facts`` may tell.
     """
 
-    def __init__(self, plan: ActorPlan, *, state: Path, facts: Mapping[str, object]) -> None:
-        self.plan = plan
-        self._state = state
-        self._facts = facts
-        self.queues: dict[str, Queue[Any]] = {
-            name: Queue(
-                f"{plan.name}.{name}",
-                declared.message,
-                capacity=declared.capacity,
-                overflow=declared.overflow,
-                manual_acknowledge=declared.manual_acknowledge,
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        domain: Domain,
+        *,
+        facts: Mapping[str, object],
+        on_crash: Callable[[CrashRecord], None] | None = None,
+    ) -> None:
+        self.blueprint = blueprint
+        self.domain = domain
+        self.plans = tuple(plan for plan in blueprint.start_order() if plan.domain is domain)
+        self.cells = {
+            plan.name: ActorCell(plan, state=blueprint.pole.state, facts=facts)
+            for plan in self.plans
+        }
+        self._on_crash = on_crash
+        for channel in blueprint.channels:
+            if channel.sender in self.cells and channel.receiver in self.cells:
+                self.connect(channel, Link(self.cells[channel.receiver].queues[channel.inlet]))
+        self.renew()
+
+    def connect(self, channel: ChannelPlan, link: Link[Any]) -> None:
+        """Have an outlet here send into that."""
+        self.cells[channel.sender].links[channel.outlet].append(link)
+
+    def prepare(self) -> None:
+        """Have every actor's capabilities prepare; see ``Capability.prepare``. Blocks."""
+        for cell in self.cells.values():
+            cell.prepare()
+
+    def renew(self) -> None:
+        """A supervisor that has not served yet. The actors' queues stay."""
+        children = tuple(
+            plan.supervision.child(
+                plan.name, self.cells[plan.name].build, self.cells[plan.name].has_work
             )
-            for name, declared in plan.inlets.items()
-        }
-        self.links: dict[str, list[Link[Any]]] = {
-            name: [] for name in plan.actor_type.declaration.outlets
-        }
-        self.readings = {name: Reading() for name in plan.actor_type.declaration.readings}
-        self.crashed = False
-        """Whether the last incarnation crashed, rather than being ended by its supervisor."""
-
-    def build(self, incarnation: int) -> _Incarnation:
-        """A new incarnation. It takes over what the last one had in hand."""
-        return _Incarnation(self, incarnation)
-
-    def has_work(self) -> bool:
-        """Whether a queue holds messages, waiting or in hand."""
-        return any(queue.holds_messages for queue in self.queues.values())
-
-    def idle(self) -> tuple[str, ...]:
-        """Vital readings that are still zero."""
-        vital = self.plan.actor_type.declaration.readings
-        return tuple(
-            name for name, reading in self.readings.items() if vital[name] and not reading.value
+            for plan in self.plans
+        )
+        strategy = self.blueprint.strategy(self.domain)
+        self.supervisor = Supervisor(
+            SupervisorSpec(self.domain.value, children, strategy), on_crash=self._on_crash
         )
 
-    def mint(self, capability: type[Capability]) -> Capability:
-        """Make the handle that the blueprint grants. Blocks while the capability opens."""
-        kind = capability.kind
-        folder = self._state / kind.scope if kind.kind == _STORAGE else None
-        authority = Authority._mint(
-            actor=self.plan.name,
-            folder=folder,
-            settings=self.plan.settings,
-            facts=self._facts if kind.kind == "facts" else {},
+    @property
+    def start_timeout(self) -> float:
+        """Seconds for all actors to start, one after another."""
+        return sum(plan.supervision.start_timeout for plan in self.plans)
+
+    @property
+    def stop_timeout(self) -> float:
+        """Seconds for all actors to stop, one after another."""
+        return sum(2 * plan.supervision.stop_timeout for plan in self.plans)
+
+    def statuses(self) -> tuple[ActorStatus, ...]:
+        """How each actor is, now."""
+        children = {child.name: child for child in self.supervisor.statistics()}
+        return tuple(self._status(plan, children[plan.name]) for plan in self.plans)
+
+    def _status(self, plan: ActorPlan, child: ChildStatus) -> ActorStatus:
+        cell = self.cells[plan.name]
+        return ActorStatus(
+            name=plan.name,
+            type_name=plan.type_name,
+            domain=plan.domain.value,
+            headline=plan.settings.headline(),
+            state=child.state,
+            incarnation=child.incarnation,
+            restarts=child.restarts,
+            crashes=child.crashes,
+            last_crash=child.last_crash,
+            inlets=tuple(queue.statistics() for queue in cell.queues.values()),
+            readings={name: reading.value for name, reading in cell.readings.items()},
+            idle=cell.idle(),
         )
-        return capability._mint(authority)
 
 
-class _Incarnation:
-    """One life of an actor, as the supervisor sees it (``runtime.specification.Child``)."""
+@dataclass(frozen=True, slots=True)
+class DomainOrder:
+    """All that a domain is given to live: which one, and its ends of sockets."""
 
-    def __init__(self, cell: ActorCell, number: int) -> None:
-        self._cell = cell
-        self._number = number
+    blueprint: Blueprint
+    domain: Domain
+    control: socket.socket
+    ends: Mapping[int, socket.socket]
+    """By the channel's number in the blueprint: this domain's end."""
+    best_effort: bool
+    """Whether to go on where the kernel lacks a wall."""
+    confined: bool = True
+    """False for measuring what walls cost, and for the escape suite's control group."""
+    left_open: list[int] = field(default_factory=list)
+    """The loop's own descriptors, which a confined thread can't close: who started it does."""
 
-    async def serve(self, started: Callable[[], None]) -> None:
-        cell, plan = self._cell, self._cell.plan
-        for queue in cell.queues.values():
-            queue.reopen(crashed=cell.crashed)
-        cell.crashed = False
-        held: dict[str, Capability] = {}
+
+async def live(order: DomainOrder) -> None:
+    """Run one life of a domain, in the calling thread's loop, until the pole ends it."""
+    await _Life(order).run()
+
+
+@dataclass(slots=True)
+class _Ends:
+    sending: dict[int, SendingEnd[Any]] = field(default_factory=dict)
+    receiving: dict[int, ReceivingEnd[Any]] = field(default_factory=dict)
+
+
+class _Life:
+    """One life of a domain: the state that its tasks share."""
+
+    def __init__(self, order: DomainOrder) -> None:
+        self._order = order
+        blueprint = order.blueprint
+        self._host = DomainHost(
+            blueprint, order.domain, facts={"blueprint": blueprint}, on_crash=self._tell_crash
+        )
+        self._link: ControlLink[ToDomain] = ControlLink(order.control, ToDomain)
+        self._ends = _Ends()
+        for number, channel in enumerate(blueprint.channels):
+            if number in order.ends:
+                self._open_end(number, channel, order.ends[number])
+        self._go = trio.Event()
+        self._scope = trio.CancelScope()
+        self._token = trio.lowlevel.current_trio_token()
+        self._thread = threading.get_ident()
+        self._attempts: Counter[tuple[str, str]] = Counter()
+        self._usual: tuple[str, ...] = ()
+        self._drained: list[trio.Event] = []
+
+    def _open_end(self, number: int, channel: ChannelPlan, end: socket.socket) -> None:
+        blueprint = self._order.blueprint
+        receiver = blueprint.actors[channel.receiver]
+        port = receiver.inlets[channel.inlet]
+        is_picture = channel.message.sensitivity is Sensitivity.PERSONAL_IMAGE
+        codec = BorderCodec(
+            channel.message,
+            places=blueprint.places,
+            limit=_LONGEST_PICTURE if is_picture else _LONGEST_OTHER,
+        )
+
+        def violated(why: str) -> None:
+            self._link.post(Violated(channel=number, why=why))
+
+        if channel.sender in self._host.cells:
+            sending = SendingEnd(
+                str(channel),
+                codec,
+                end,
+                capacity=port.capacity,
+                overflow=port.overflow,
+                on_violation=violated,
+            )
+            self._ends.sending[number] = sending
+            self._host.connect(channel, Link(sending, sending))
+        else:
+            self._ends.receiving[number] = ReceivingEnd(
+                str(channel),
+                codec,
+                end,
+                self._host.cells[channel.receiver].queues[channel.inlet],
+                capacity=port.capacity,
+                per_second=blueprint.pace(channel),
+                on_violation=violated,
+            )
+
+    async def run(self) -> None:
+        relay_logs(self._log_line)
         try:
-            # Closed in reverse order, each even where another's closing fails.
-            with ExitStack() as handles:
-                for name, capability in plan.needs.items():
-                    held[name] = await trio.to_thread.run_sync(cell.mint, capability)
-                    handles.callback(held[name].close)
-                await self._live(self._assemble(held), started)
-        except Exception:
-            cell.crashed = True
-            raise
-
-    async def _live(self, actor: Actor, started: Callable[[], None]) -> None:
-        crash: Exception | None = None
-        try:
-            await actor.start()
-            started()
-            await actor.run()
-            for queue in self._cell.queues.values():
-                if not queue.manual_acknowledge:
-                    queue.acknowledge()
-        except Exception as error:
-            crash = error
-            raise
-        finally:
-            timeout = self._cell.plan.supervision.stop_timeout
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + timeout):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._listen, nursery.cancel_scope)
                 try:
-                    await actor.stop()
-                except Exception as error:
-                    if crash is None:
-                        raise
-                    # After a failed start, stop often fails as well: the first crash is what
-                    # counts, above all where it is Unrecoverable.
-                    actor.log.warning("stop failed after a crash", error=type(error).__name__)
+                    self._prepare()
+                except SmartpoleError as error:
+                    await self._say_last(
+                        Failed(error=type(error).__name__, message=str(error)[:2000])
+                    )
+                    nursery.cancel_scope.cancel()
+                await self._go.wait()
+                nursery.start_soon(self._beat)
+                for sending in self._ends.sending.values():
+                    nursery.start_soon(sending.run)
+                for receiving in self._ends.receiving.values():
+                    nursery.start_soon(self._receive, receiving)
+                await self._work()
+                nursery.cancel_scope.cancel()
+        finally:
+            self._leave_thread()
 
-    def finish(self) -> bool:
-        """An actor that has inlets ends by itself once it has received everything."""
-        for queue in self._cell.queues.values():
-            queue.finish()
-        return bool(self._cell.queues)
+    # -- before the actors ------------------------------------------------------------------
 
-    def _assemble(self, held: Mapping[str, Capability]) -> Actor:
-        cell, plan = self._cell, self._cell.plan
-        declaration = plan.actor_type.declaration
-        bindings: dict[str, object] = {
-            "place": plan.place,
-            "settings": plan.settings,
-            "log": structlog.get_logger(plan.name).bind(
-                actor=plan.name, domain=plan.domain.value, incarnation=self._number
+    def _prepare(self) -> None:
+        """What takes files, then the walls. Nothing personal has come in yet."""
+        self._host.prepare()
+        landlock_abi, seccomp = 0, False
+        missing: tuple[str, ...] = ("no walls were asked for",)
+        if self._order.confined:
+            permissions = self._permissions()
+            self._usual = _usual_events(permissions)
+            refuse_trio_workers()
+            loop = loop_descriptors()
+            self._order.left_open.extend(loop.all if loop else ())
+            walls = confine_thread(permissions, best_effort=self._order.best_effort)
+            landlock_abi, seccomp, missing = walls.landlock_abi, walls.seccomp, walls.missing
+            self._mark_thread()
+        self._link.post(
+            Confined(
+                thread=threading.get_native_id(),
+                landlock_abi=landlock_abi,
+                seccomp=seccomp,
+                missing=missing,
+            )
+        )
+
+    def _mark_thread(self) -> None:
+        """In each thread of this domain: its log goes to the pole, and attempts are named."""
+        relay_logs(self._log_line)
+        if self._order.confined:
+            mark_confined_thread()
+            watch_thread(self._note_attempt, allowed=self._usual)
+
+    def _leave_thread(self) -> None:
+        unwatch_thread()
+        relay_logs(None)
+
+    def _permissions(self) -> Permissions:
+        """What this domain may still do: its row of the table, as its capabilities need it."""
+        rule = TABLE[self._host.domain]
+        read: set[Path] = set()
+        write: set[Path] = set()
+        connect: set[int] = set()
+        listen: set[int] = set()
+        devices: set[Path] = set()
+        resolve = packets = False
+        for plan in self._host.plans:
+            for capability in plan.needs.values():
+                kind, reach = capability.kind, capability.reach(plan.settings)
+                network = reach.connect or reach.listen or reach.resolve
+                if (
+                    kind not in rule.holds
+                    or (network and kind.kind != "network")
+                    or (reach.packets and kind.kind != "sensing")
+                ):
+                    raise DeclarationError(
+                        f"{capability.__name__} [{kind}] of actor {plan.name!r} reaches for more "
+                        f"than domain {self._host.domain.value!r} lets it have "
+                        f"(guideline {rule.clauses})."
+                    )
+                read.update(reach.read)
+                connect.update(reach.connect)
+                listen.update(reach.listen)
+                devices.update(reach.devices)
+                resolve, packets = resolve or reach.resolve, packets or reach.packets
+                if kind.kind == "storage":
+                    write.add(self._host.blueprint.pole.state / kind.scope)
+        if read or write or connect or listen:
+            # A domain that has files or sockets at all may also load what its libraries load late.
+            read.update(_program_folders())
+            read.update(_package_folder(plan.actor_type) for plan in self._host.plans)
+            read.add(_package_folder(DomainHost))
+        if resolve:
+            read.update(map(Path, _FOR_NAMES))
+        return Permissions(
+            read=tuple(sorted(read)),
+            write=tuple(sorted(write)),
+            connect=tuple(sorted(connect)),
+            listen=tuple(sorted(listen)),
+            resolve=resolve,
+            packets=packets,
+            devices=tuple(sorted(devices)),
+            links=(
+                self._order.control.fileno(),
+                *(end.fileno() for end in self._order.ends.values()),
             ),
-            **{name: Inlet._mint(queue) for name, queue in cell.queues.items()},
-            **{
-                name: Outlet._mint(f"{plan.name}.{name}", declaration.outlets[name].message, links)
-                for name, links in cell.links.items()
-            },
-            **cell.readings,
-            **held,
+        )
+
+    # -- the actors -------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        failure: Exception | None = None
+        workers = Workers(self._host.domain.value, begin=self._mark_thread, end=self._leave_thread)
+        with self._scope:
+            async with workers:
+                try:
+                    await self._host.supervisor.serve(lambda: self._link.post(Started()))
+                except SmartpoleError as error:
+                    failure = error
+        with trio.CancelScope(shield=True), trio.move_on_after(_FLUSH_PATIENCE):
+            for sending in self._ends.sending.values():
+                await sending.flushed()
+        self._tell_attempts()
+        if failure is not None:
+            self._link.post(Failed(error=type(failure).__name__, message=str(failure)[:2000]))
+        await self._say_last(Ended(actors=self._host.statuses()))
+
+    async def _receive(self, end: ReceivingEnd[Any]) -> None:
+        drained = trio.Event()
+        self._drained.append(drained)
+        await end.run()
+        drained.set()
+
+    async def _finish(self) -> None:
+        """Take in what is on the way (nobody sends any more), then stop the actors in order."""
+        for end in self._ends.receiving.values():
+            end.finish()
+        with trio.move_on_after(self._host.stop_timeout):
+            for drained in self._drained:
+                await drained.wait()
+        self._host.supervisor.finish()
+
+    # -- talking with the pole --------------------------------------------------------------
+
+    async def _listen(self, everything: trio.CancelScope) -> None:
+        async with trio.open_nursery() as nursery:
+
+            def heard(order: ToDomain) -> None:
+                match order:
+                    case Go(markers=markers):
+                        for number, marker in markers.items():
+                            self._begin(number, marker)
+                        self._go.set()
+                    case Begin(channel=number, marker=marker):
+                        self._begin(number, marker)
+                    case Finish():
+                        nursery.start_soon(self._finish)
+                    case Stop():
+                        self._stop(everything)
+
+            await self._link.run(heard)
+            self._stop(everything)  # the pole has gone
+
+    def _stop(self, everything: trio.CancelScope) -> None:
+        self._scope.cancel()
+        if not self._go.is_set():
+            everything.cancel()
+
+    def _begin(self, number: int, marker: bytes) -> None:
+        if number in self._ends.sending:
+            self._ends.sending[number].begin(marker)
+        elif number in self._ends.receiving:
+            self._ends.receiving[number].begin(marker)
+
+    async def _beat(self) -> None:
+        while True:
+            self._link.post(Beat(actors=self._host.statuses()))
+            self._tell_attempts()
+            await trio.sleep(BEAT)
+
+    async def _say_last(self, words: Failed | Ended) -> None:
+        self._link.post(words)
+        with trio.CancelScope(shield=True), trio.move_on_after(_FLUSH_PATIENCE):
+            await self._link.flushed()
+
+    def _tell_crash(self, record: CrashRecord) -> None:
+        self._link.post(
+            Crashed(
+                child=record.child[:200],
+                incarnation=record.incarnation,
+                error=record.error[:200],
+                message=record.message[:2000],
+                where=record.where[:2000],
+                phase=record.phase,
+            )
+        )
+
+    def _note_attempt(self, event: str) -> None:
+        """Called by the audit hook, in any thread of this domain, in the middle of anything."""
+        key = actor_at_work.get(), event
+        if key in self._attempts or len(self._attempts) < _MOST_KINDS_OF_ATTEMPT:
+            self._attempts[key] += 1
+
+    def _tell_attempts(self) -> None:
+        attempts, self._attempts = self._attempts, Counter()
+        for (actor, event), times in attempts.items():
+            self._link.post(Attempted(actor=actor, event=event, times=times))
+
+    def _log_line(self, level: str, fields: dict[str, Any]) -> None:
+        event = str(fields.pop("event", ""))[:2000]
+        plain = {
+            str(name)[:200]: value
+            if value is None or isinstance(value, (bool, int, float))
+            else str(value)[:2000]
+            for name, value in fields.items()
         }
-        return plan.actor_type(bindings)
+        line = Logged(level=level, logger=self._host.domain.value, event=event, fields=plain)
+        if threading.get_ident() == self._thread:
+            self._link.post(line)
+        else:
+            self._token.run_sync_soon(self._link.post, line)
+
+
+_FOR_NAMES = (
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/host.conf",
+    "/etc/nsswitch.conf",
+    "/etc/gai.conf",
+    "/etc/services",
+)
+
+
+_OF_FILES = ("open", "os.", "fcntl.", "glob.", "pathlib.", "shutil.", "sqlite3.", "tempfile.")
+_OF_SOCKETS = ("socket.",)
+
+
+def _usual_events(permissions: Permissions) -> tuple[str, ...]:
+    """Audit events that are no attempt, in a domain that is there for what they announce."""
+    usual: tuple[str, ...] = ("gc.", "sys._current_frames")
+    if permissions.opens_files:
+        usual += _OF_FILES
+    if permissions.uses_sockets or permissions.packets:
+        usual += _OF_SOCKETS
+    return usual
+
+
+def _package_folder(kind: type) -> Path:
+    """Where the package of a class lies: an editable install's is not on the search path."""
+    module = sys.modules[kind.__module__.partition(".")[0]]
+    return Path(module.__file__ or sys.prefix).resolve().parent
+
+
+def _program_folders() -> set[Path]:
+    folders = {Path(entry or ".").resolve() for entry in sys.path}
+    folders |= {Path(sys.prefix), Path(sys.base_prefix) / "lib", Path("/usr/share/zoneinfo")}
+    return {folder for folder in folders if folder.exists() and folder != Path("/")}

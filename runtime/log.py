@@ -2,12 +2,44 @@
 
 from __future__ import annotations
 
-__all__ = ["configure_logging"]
+__all__ = ["LogSink", "configure_logging", "relay_logs"]
 
 import logging
 import sys
+import threading
+from collections.abc import Callable
+from typing import Any
 
 import structlog
+
+LogSink = Callable[[str, dict[str, Any]], None]
+"""Takes a line's level and its fields, ``event`` among them."""
+
+
+class _Here(threading.local):
+    sink: LogSink | None = None
+
+
+_here = _Here()
+
+
+def relay_logs(sink: LogSink | None) -> None:
+    """Hand what this thread logs to ``sink`` from now on, instead of writing it.
+
+    A domain under a sandbox can write nowhere: its lines go to the pole, which writes them. None
+    ends it.
+    """
+    _here.sink = sink
+    processors = structlog.get_config()["processors"]
+    if sink is not None and _relay not in processors:
+        structlog.configure(processors=[_relay, *processors])
+
+
+def _relay(_: object, level: str, fields: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    if _here.sink is None:
+        return fields
+    _here.sink(level, dict(fields))
+    raise structlog.DropEvent
 
 
 def configure_logging(level: str = "info") -> None:
@@ -23,6 +55,7 @@ def configure_logging(level: str = "info") -> None:
     )
     structlog.configure(
         processors=[
+            _relay,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             renderer,

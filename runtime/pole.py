@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ISOLATION", "Pole", "PoleInUse"]
+__all__ = ["Pole", "PoleInUse"]
 
 import fcntl
 import os
@@ -15,31 +15,17 @@ from pathlib import Path
 import structlog
 import trio
 
-from runtime.blueprint import ActorPlan, Blueprint
-from runtime.border import BorderCodec
-from runtime.channel import Link
+from runtime.blueprint import Blueprint, Isolation, Sandbox
 from runtime.control import ControlServer
-from runtime.domain import Domain
-from runtime.errors import SmartpoleError
-from runtime.host import ActorCell
+from runtime.errors import SandboxUnavailable, SmartpoleError
+from runtime.house import Apart, House, Housing, OneLoop
 from runtime.notify import ServiceManager
-from runtime.specification import (
-    Backoff,
-    ChildSpec,
-    Exhausted,
-    RestartIntensity,
-    Strategy,
-    SupervisorSpec,
-)
-from runtime.status import ActorStatus, FolderStatus, PoleStatus
-from runtime.supervisor import ChildStatus, CrashRecord, Supervisor
+from runtime.sandbox import kernel_support
+from runtime.specification import ChildSpec, SupervisorSpec
+from runtime.status import FolderStatus, PoleStatus
+from runtime.supervisor import CrashRecord, Supervisor
 
 _log = structlog.get_logger("pole")
-
-ISOLATION = (
-    "one process, one loop: what crosses between domains is encoded, checked against its declared "
-    "type and decoded again; no kernel sandbox yet"
-)
 
 
 class PoleInUse(SmartpoleError):
@@ -49,39 +35,46 @@ class PoleInUse(SmartpoleError):
 class Pole:
     """Runs a checked blueprint. Findings are the caller's business: see ``runtime.check``.
 
-    ``ready`` is set when every actor has been started once.
+    ``ready`` is set when every actor has been started once. No configuration can ask for another
+    ``housing`` than each domain apart under the kernel's walls.
     """
 
-    def __init__(self, blueprint: Blueprint) -> None:
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        *,
+        housing: Housing = Housing.APART,
+        isolation: Isolation | None = None,
+        log_level: str = "info",
+    ) -> None:
         self.blueprint = blueprint
         self.ready = trio.Event()
+        self._housing = housing
         self._stopping = trio.Event()
         self._told_stopping = False
         self._began_wall = time.time()
         self._services = ServiceManager()
-        facts = {"blueprint": blueprint}
-        self._cells = {
-            name: ActorCell(plan, state=blueprint.pole.state, facts=facts)
-            for name, plan in blueprint.actors.items()
-        }
-        for channel in blueprint.channels:
-            queue = self._cells[channel.receiver].queues[channel.inlet]
-            codec = (
-                BorderCodec(channel.message, places=blueprint.places)
-                if blueprint.crosses(channel)
-                else None
+        self._everything = trio.CancelScope()
+        self._failure: SmartpoleError | None = None
+        domains = tuple(dict.fromkeys(plan.domain for plan in blueprint.start_order()))
+        self._house: House
+        if housing is Housing.ONE_LOOP:
+            self._house = OneLoop(blueprint, domains)
+        else:
+            self._house = Apart(
+                blueprint,
+                domains,
+                isolation=isolation or blueprint.pole.isolation,
+                confined=housing is Housing.APART,
+                log_level=log_level,
+                pole_must_end=self._end,
             )
-            self._cells[channel.sender].links[channel.outlet].append(Link(queue, codec))
-        self._plans = _by_domain(blueprint)
-        self._domains: dict[Domain, Supervisor] = {
-            domain: self._domain_supervisor(domain) for domain in self._plans
-        }
         self._root = Supervisor(
             SupervisorSpec(
                 "pole",
                 (
                     ChildSpec("control-socket", self._build_control),
-                    *(self._domain_spec(domain) for domain in self._domains),
+                    *(self._house.child_spec(domain) for domain in domains),
                 ),
             )
         )
@@ -94,6 +87,7 @@ class Pole:
         Raises PoleInUse where another pole has the state folder, and RestartBudgetExceeded where
         an actor that escalates crashed too often.
         """
+        self._require_walls()
         state = self.blueprint.pole.state
         with _exclusive(state):
             _log.info(
@@ -102,7 +96,6 @@ class Pole:
                 blueprint=self.blueprint.digest,
                 guideline=self.blueprint.pole.guideline,
             )
-            failure: SmartpoleError | None = None
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._stop_on_signal)
                 nursery.start_soon(self._services.keep_watch)
@@ -111,11 +104,35 @@ class Pole:
                 try:
                     await self._serve()
                 except SmartpoleError as error:
-                    failure = error  # raised below, where no nursery wraps it into a group
+                    # Raised below, where no nursery wraps it into a group.
+                    self._failure = self._failure or error
                 nursery.cancel_scope.cancel()
-            if failure is not None:
-                raise failure
+            if self._failure is not None:
+                raise self._failure
             _log.info("stopped", pole=self.blueprint.pole.name)
+
+    def _require_walls(self) -> None:
+        """Refuse to start without the kernel's walls, or say which are missing."""
+        missing = kernel_support().missing
+        if self._housing is not Housing.APART or not missing:
+            return
+        if self.blueprint.pole.sandbox is Sandbox.REQUIRED:
+            raise SandboxUnavailable(
+                f"this pole may not start: {'; '.join(missing)}. Separation is held by the kernel "
+                "(guideline 5.1(1), 6.3(1)). Use a kernel that has it (Linux 5.13 or later with "
+                "Landlock, x86-64 or aarch64), or set sandbox = "
+                '"best-effort" under [pole]: the pole then says in status and notice what is '
+                "missing."
+            )
+        for wall in missing:
+            _log.warning("a wall is missing", wall=wall)
+
+    def _end(self, failure: SmartpoleError) -> None:
+        """Come to an end, because of something that no restart of a part can mend."""
+        if self._failure is None:
+            self._failure = failure
+            _log.error("the pole ends", reason=str(failure))
+        self._everything.cancel()
 
     def stop(self) -> None:
         """Stop gracefully: senders before receivers, so that the queues run empty."""
@@ -124,7 +141,15 @@ class Pole:
 
     async def _serve(self) -> None:
         try:
-            await self._root.serve(self.ready.set)
+            failure: SmartpoleError | None = None
+            async with self._house.open():
+                try:
+                    with self._everything:
+                        await self._root.serve(self.ready.set)
+                except SmartpoleError as error:
+                    failure = error  # raised below, where no nursery wraps it into a group
+            if failure is not None:
+                raise failure
         finally:
             # Also where it ends by itself, or so soon that nobody has told yet.
             await self._tell_stopping()
@@ -153,59 +178,21 @@ class Pole:
     def _build_control(self, _: int) -> ControlServer:
         return ControlServer(self.blueprint.pole.state, self.status)
 
-    def _domain_spec(self, domain: Domain) -> ChildSpec:
-        plans = self._plans[domain]
-
-        def build(incarnation: int) -> Supervisor:
-            if incarnation > 1:
-                self._domains[domain] = self._domain_supervisor(domain)
-            return self._domains[domain]
-
-        return ChildSpec(
-            f"domain-{domain.value}",
-            build,
-            # A domain fails only when one of its actors escalates. It is started anew a few
-            # times; then the pole ends, for the service manager to start it again.
-            intensity=RestartIntensity(3, 600),
-            backoff=Backoff(first=1),
-            # A supervisor of actors takes as long as they take, one after another.
-            start_timeout=sum(plan.supervision.start_timeout for plan in plans) + 1,
-            stop_timeout=sum(2 * plan.supervision.stop_timeout for plan in plans) + 1,
-            when_exhausted=Exhausted.ESCALATE,
-        )
-
-    def _domain_supervisor(self, domain: Domain) -> Supervisor:
-        children = tuple(
-            plan.supervision.child(
-                plan.name, self._cells[plan.name].build, self._cells[plan.name].has_work
-            )
-            for plan in self._plans[domain]
-        )
-        strategy = self.blueprint.strategies.get(domain, Strategy.ONE_FOR_ONE)
-        return Supervisor(SupervisorSpec(domain.value, children, strategy))
-
     # -- telling ----------------------------------------------------------------------------
 
     def status(self) -> PoleStatus:
         """How everything is, now."""
         pole = self.blueprint.pole
-        children = {
-            child.name: child
-            for supervisor in self._domains.values()
-            for child in supervisor.statistics()
-        }
+        root = {child.name: child for child in self._root.statistics()}
         return PoleStatus(
             name=pole.name,
             process=os.getpid(),
             unix_time=time.time(),
             uptime=time.time() - self._began_wall,
-            isolation=ISOLATION,
+            isolation=self._house.describe(),
             blueprint=self.blueprint.digest,
-            actors=tuple(
-                self._actor_status(plan, children[plan.name])
-                for plans in self._plans.values()
-                for plan in plans
-            ),
+            domains=tuple(self._house.domains(root)),
+            actors=tuple(self._house.actors()),
             folders=tuple(self._folders()),
             without_storage=tuple(
                 plan.name
@@ -215,26 +202,9 @@ class Pole:
         )
 
     def crashes(self) -> tuple[CrashRecord, ...]:
-        """The latest crashes of every domain, oldest first."""
-        records = [record for domain in self._domains.values() for record in domain.crashes]
+        """The latest crashes of domains and of their actors, oldest first."""
+        records = [*self._root.crashes, *self._house.crashes()]
         return tuple(sorted(records, key=lambda record: record.unix_time))
-
-    def _actor_status(self, plan: ActorPlan, child: ChildStatus) -> ActorStatus:
-        cell = self._cells[plan.name]
-        return ActorStatus(
-            name=plan.name,
-            type_name=plan.type_name,
-            domain=plan.domain.value,
-            headline=plan.settings.headline(),
-            state=child.state,
-            incarnation=child.incarnation,
-            restarts=child.restarts,
-            crashes=child.crashes,
-            last_crash=child.last_crash,
-            inlets=tuple(queue.statistics() for queue in cell.queues.values()),
-            readings={name: reading.value for name, reading in cell.readings.items()},
-            idle=cell.idle(),
-        )
 
     def _folders(self) -> Iterator[FolderStatus]:
         holders: dict[str, list[str]] = {}
@@ -247,14 +217,6 @@ class Pole:
         for scope, who in sorted(holders.items()):
             files, size = _measure(self.blueprint.pole.state / scope)
             yield FolderStatus(scope=scope, holders=tuple(who), files=files, size=size)
-
-
-def _by_domain(blueprint: Blueprint) -> dict[Domain, list[ActorPlan]]:
-    """Actors and domains in starting order."""
-    domains: dict[Domain, list[ActorPlan]] = {}
-    for plan in blueprint.start_order():
-        domains.setdefault(plan.domain, []).append(plan)
-    return domains
 
 
 def _measure(folder: Path) -> tuple[int, int]:

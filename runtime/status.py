@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ActorStatus", "FolderStatus", "PoleStatus"]
+__all__ = ["ActorStatus", "DomainStatus", "FolderStatus", "PoleStatus"]
 
 import msgspec
 
@@ -41,6 +41,25 @@ class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes."""
 
 
+class DomainStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One domain: where it lives, and which walls stand around it."""
+
+    name: str
+    state: str
+    incarnation: int
+    restarts: int
+    process: int
+    thread: int | None
+    """The kernel's id of its thread; None where it is a process."""
+    landlock_abi: int
+    """Version of the kernel's Landlock that holds it; 0 for none."""
+    seccomp: bool
+    missing: tuple[str, ...]
+    """Walls that do not stand, in plain words."""
+    attempts: int
+    """Times that the audit hook saw an actor try what its domain may not do."""
+
+
 class PoleStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A whole pole at one moment."""
 
@@ -53,6 +72,8 @@ class PoleStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How domains are kept apart in this run, in plain words."""
     blueprint: str
     """SHA-256 of the configuration."""
+    domains: tuple[DomainStatus, ...] = ()
+    """Empty where all run in one loop."""
     actors: tuple[ActorStatus, ...]
     folders: tuple[FolderStatus, ...]
     without_storage: tuple[str, ...]

@@ -27,6 +27,7 @@ from actors.camera.messages import EncodedPacket
 from actors.crowd.messages import PictureCount
 from runtime import Actor, Domain, Inlet, Outlet, Reading, check, inlet
 from runtime.blueprint import load_blueprint
+from runtime.house import Housing
 from runtime.pole import Pole
 from runtime.status import ActorStatus
 
@@ -143,7 +144,7 @@ async def running_pole(
     path.write_text(_IDENTITY + configuration, encoding="utf-8")
     blueprint = load_blueprint(path, actor_types=dict(actor_types))
     assert [finding.rule for finding in check(blueprint)] == list(findings)
-    pole = Pole(blueprint)
+    pole = Pole(blueprint, housing=Housing.ONE_LOOP)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(pole.run)
         yield pole

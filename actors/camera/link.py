@@ -5,22 +5,27 @@ from __future__ import annotations
 __all__ = ["CameraLink", "CameraOutage", "CameraStream"]
 
 import errno
+import ipaddress
 import time
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import av
 import av.error
 import av.logging
 
 from actors.camera.messages import EncodedPacket, StreamHeader
-from runtime import Authority, Capability, Network, SmartpoleError, SourceAddress
+from runtime import Authority, Capability, Network, Reach, SmartpoleError, SourceAddress
 
 # FFmpeg would write addresses, with their passwords, to standard error.
 av.logging.set_level(None)
 
 _CORRUPT_IN_A_ROW = 50
+_PORTS = {"rtsp": 554, "rtsps": 322}
+"""RFC 7826, 19.1."""
 _FORMATS = {"v4l2": "v4l2"}
 _OPTIONS = {
     # One connection for everything, so that no packet is lost on the way; and no second of waiting
@@ -45,6 +50,20 @@ class _LinkSettings(Protocol):
 
 class CameraLink(Capability, kind=Network("cameras"), rights="connect to the configured camera"):
     """Reaches the one camera that its actor's settings name, and no other."""
+
+    @classmethod
+    def reach(cls, settings: _LinkSettings) -> Reach:
+        """The file, the device, or the TCP port of the camera; its name, if it has one."""
+        source = settings.source
+        if source.scheme == "file":
+            return Reach(read=(Path(source.rest),))
+        if source.scheme == "v4l2":
+            return Reach(devices=(Path(source.rest),))
+        address = urlsplit(source)
+        return Reach(
+            connect=(address.port or _PORTS[source.scheme],),
+            resolve=not _is_number(address.hostname or ""),
+        )
 
     def __init__(self, authority: Authority) -> None:
         settings: _LinkSettings = authority.settings  # type: ignore[assignment]
@@ -79,6 +98,14 @@ class CameraLink(Capability, kind=Network("cameras"), rights="connect to the con
                 f"the camera ({source.public}) sends a kind of video that is not known here"
             )
         return CameraStream(container, source)
+
+
+def _is_number(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 class CameraStream:

@@ -41,13 +41,17 @@ class InferenceModels(
 ):
     """The models' bytes, read and checked against the manifest before the actor runs."""
 
-    def __init__(self, authority: Authority) -> None:
+    @classmethod
+    def prepare(cls, authority: Authority) -> dict[str, bytes]:
         settings: _ModelSettings = authority.settings  # type: ignore[assignment]
         store = ModelStore(settings.models)
         try:
-            self._bytes = {name: store.load(name) for name in _MODELS}
+            return {name: store.load(name) for name in _MODELS}
         except ModelError as error:
             raise Unrecoverable(str(error)) from None
+
+    def __init__(self, authority: Authority) -> None:
+        self._bytes = dict(authority.prepared)  # type: ignore[call-overload]
 
     def take(self, name: str) -> bytes:
         """The bytes of a model, once: whoever opened it has no use for them any more."""

@@ -12,7 +12,15 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from runtime import Authority, Capability, Network, Settings, SmartpoleError, Unrecoverable
+from runtime import (
+    Authority,
+    Capability,
+    Network,
+    Reach,
+    Settings,
+    SmartpoleError,
+    Unrecoverable,
+)
 
 _BACKLOG = 64
 _UNREAD_MILLISECONDS = 4000
@@ -57,6 +65,11 @@ class NoticePort(Capability, kind=Network("notice"), rights="serve the public no
     not open.
     """
 
+    @classmethod
+    def reach(cls, settings: NoticeSettings) -> Reach:
+        """The notice's own port."""
+        return Reach(listen=(settings.port,))
+
     def __init__(self, authority: Authority) -> None:
         settings = authority.settings
         assert isinstance(settings, NoticeSettings)
@@ -77,8 +90,8 @@ class NoticePort(Capability, kind=Network("notice"), rights="serve the public no
             raise explain(error, settings) from None
 
     def hand_over(self) -> str:
-        """A copy of the socket as a ``fd://`` address, for a server that then owns the copy."""
-        return f"fd://{os.dup(self._socket.fileno())}"
+        """The socket as a ``fd://`` address, once, for a server that owns it from then on."""
+        return f"fd://{self._socket.detach()}"
 
     def close(self) -> None:
         self._socket.close()

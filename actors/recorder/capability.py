@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from actors.recorder.index import (
     PART,
@@ -19,7 +19,7 @@ from actors.recorder.index import (
     name_of,
     start_of,
 )
-from runtime import Authority, Capability, Storage
+from runtime import Authority, Capability, Reach, Storage
 
 _INDEX = "index.db"
 
@@ -104,12 +104,22 @@ class OpenSegment:
         return True
 
 
+class _StoreSettings(Protocol):
+    @property
+    def recipients(self) -> Path: ...
+
+
 class RecordingStore(
     Capability,
     kind=Storage("security"),
     rights="append encrypted segments; cannot list, read or delete",
 ):
     """Takes new segments in (guideline 7.1(1): nothing else may store pictures)."""
+
+    @classmethod
+    def reach(cls, settings: _StoreSettings) -> Reach:
+        """Beside its folder, the managers' public keys, which the recorder encrypts to."""
+        return Reach(read=(settings.recipients,))
 
     def __init__(self, authority: Authority) -> None:
         with _as_trouble("the folder for recordings can't be used"):

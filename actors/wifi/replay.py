@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Replay"]
+__all__ = ["Replay", "read_capture_file"]
 
 from pathlib import Path
 
@@ -19,19 +19,20 @@ _CHECKPOINT = 32
 _NANOSECONDS = 1e9
 
 
+def read_capture_file(path: Path) -> Capture:
+    """Read it whole. Raises NotACapture, and OSError where the file can't be read."""
+    with path.open("rb") as file:
+        content = file.read(_LARGEST_FILE + 1)
+    if len(content) > _LARGEST_FILE:
+        raise NotACapture(f"it has more than {_LARGEST_FILE // 1024**2} MiB; cut it first")
+    return read_capture(content)
+
+
 class Replay:
-    """A capture, each frame at its time after the first.
+    """A capture, each frame at its time after the first."""
 
-    The file is read whole when it is opened: a confined domain may not open or read files later.
-    """
-
-    def __init__(self, path: Path, *, loop: bool) -> None:
-        """Raises NotACapture, and OSError where the file can't be read."""
-        with path.open("rb") as file:
-            content = file.read(_LARGEST_FILE + 1)
-        if len(content) > _LARGEST_FILE:
-            raise NotACapture(f"it has more than {_LARGEST_FILE // 1024**2} MiB; cut it first")
-        self.capture: Capture = read_capture(content)
+    def __init__(self, capture: Capture, *, loop: bool) -> None:
+        self.capture = capture
         self._loop = loop
         self._next = 0
         self._streak = 0

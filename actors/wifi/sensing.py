@@ -10,10 +10,10 @@ from typing import Protocol
 
 from actors.wifi.errors import NotACapture
 from actors.wifi.monitor import MonitorInterface
-from actors.wifi.pcap import Damage
-from actors.wifi.replay import Replay
+from actors.wifi.pcap import Capture, Damage
+from actors.wifi.replay import Replay, read_capture_file
 from actors.wifi.settings import WifiSettings
-from runtime import Authority, Capability, Sensing, Unrecoverable
+from runtime import Authority, Capability, Reach, Sensing, Unrecoverable
 
 
 class _Receiver(Protocol):
@@ -27,6 +27,18 @@ class WifiSensing(Capability, kind=Sensing("wifi"), rights="receive 802.11 frame
     Frames hold MAC addresses (guideline 4.1(1)): what ``receive`` gives must not leave the actor.
     """
 
+    @classmethod
+    def reach(cls, settings: WifiSettings) -> Reach:
+        """A packet socket, which hears and never speaks. A capture file is read beforehand."""
+        return Reach(packets=settings.source.scheme == "interface")
+
+    @classmethod
+    def prepare(cls, authority: Authority) -> Capture | None:
+        """Read the capture file, if there is one: the domain can open none later."""
+        settings = authority.settings
+        assert isinstance(settings, WifiSettings)
+        return None if settings.source.scheme == "interface" else _read_file(settings)
+
     def __init__(self, authority: Authority) -> None:
         settings = authority.settings
         assert isinstance(settings, WifiSettings)
@@ -36,9 +48,10 @@ class WifiSensing(Capability, kind=Sensing("wifi"), rights="receive 802.11 frame
         if settings.source.scheme == "interface":
             self._receiver = MonitorInterface(settings.source.rest)
         else:
-            replay = _open_file(settings)
-            self.damage = replay.capture.damage
-            self._receiver = replay
+            capture = authority.prepared
+            assert isinstance(capture, Capture)
+            self.damage = capture.damage
+            self._receiver = Replay(capture, loop=settings.loop)
 
     async def receive(self) -> memoryview | None:
         """The next frame with its radiotap header, valid until the next call.
@@ -53,10 +66,10 @@ class WifiSensing(Capability, kind=Sensing("wifi"), rights="receive 802.11 frame
         self._receiver.close()
 
 
-def _open_file(settings: WifiSettings) -> Replay:
+def _read_file(settings: WifiSettings) -> Capture:
     path, label = Path(settings.source.rest), settings.source.public
     try:
-        replay = Replay(path, loop=settings.loop)
+        capture = read_capture_file(path)
     except FileNotFoundError:
         raise Unrecoverable(
             f"there is no capture {path}. `smartpole wifi-capture --to {path}` generates one."
@@ -65,7 +78,7 @@ def _open_file(settings: WifiSettings) -> Replay:
         raise Unrecoverable(f"the capture {path} can't be read: {error.strerror}.") from None
     except NotACapture as error:
         raise Unrecoverable(f"{label} can't be played: {error}.") from None
-    if not replay.capture.frames:
-        why = "; ".join(damage.value for damage in replay.capture.damage) or "it is empty"
+    if not capture.frames:
+        why = "; ".join(damage.value for damage in capture.damage) or "it is empty"
         raise Unrecoverable(f"{label} holds no frame that could be played: {why}.")
-    return replay
+    return capture

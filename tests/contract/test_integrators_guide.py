@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from runtime import Actor, Domain, Outlet, check, load_blueprint
+from runtime.house import Housing
 from runtime.pole import Pole
 
 GUIDE = Path(__file__).parents[2] / "docs" / "integrators.md"
@@ -49,7 +50,7 @@ async def test_the_guides_actor_works(example: types.ModuleType, tmp_path: Path)
         {"source": Source, "sign-writer": example.SignWriter, "sign": example.Sign},
     )
     assert check(blueprint) == []
-    pole = Pole(blueprint)
+    pole = Pole(blueprint, housing=Housing.ONE_LOOP)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(pole.run)
         await all_sent.wait()

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from runtime import check, load_blueprint
+from runtime.house import Housing
 from runtime.pole import Pole
 from tests.demo_pole import actor, demo_configuration, wait_for
 
@@ -59,7 +60,7 @@ async def test_the_rest_goes_on(
         }[fault]
         blueprint = load_blueprint(demo_configuration(tmp_path, change))
         assert check(blueprint) == []
-        pole = Pole(blueprint)
+        pole = Pole(blueprint, housing=Housing.ONE_LOOP)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(pole.run)
             status = await wait_for(

@@ -12,7 +12,7 @@ from pathlib import Path
 import trio
 
 from actors.notice import Notice
-from runtime.host import ActorCell
+from runtime.cell import ActorCell
 from tests.example_pole import CONFIGURATION, example_blueprint
 
 

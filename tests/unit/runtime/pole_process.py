@@ -14,6 +14,7 @@ import trio
 
 from runtime import Actor, Domain, Inlet, Message, Outlet, Reading, Sensitivity, inlet
 from runtime.blueprint import load_blueprint
+from runtime.house import Housing
 from runtime.log import configure_logging
 from runtime.pole import Pole
 
@@ -62,7 +63,10 @@ class Sink(Actor, domain=Domain.PUBLIC):
 
 def main() -> None:
     configure_logging("warning")
-    pole = Pole(load_blueprint(Path(sys.argv[1]), {"source": Source, "sink": Sink}))
+    pole = Pole(
+        load_blueprint(Path(sys.argv[1]), {"source": Source, "sink": Sink}),
+        housing=Housing.ONE_LOOP,
+    )
     trio.run(pole.run)
     sys.stdout.buffer.write(msgspec.json.encode(pole.status()))
 

@@ -158,7 +158,7 @@ MISTAKES: list[tuple[str, str, str | None, str, str, str]] = [
      "expected a path", ""),
     ('state = "state"', 'state = "a\\u0000b"', "u0000", "pole.state", "expected a path", ""),
     ('state = "state"', 'state = "state"\ncolour = "red"', "colour", "pole.colour",
-     "this key is not known here", "contact, guideline, name, operator, state"),
+     "this key is not known here", "contact, guideline, isolation, name, operator, sandbox, state"),
     ('operator = { ja = "見本スマートポール株式会社", en = "Example Smart Pole Inc." }',
      'operator = { ja = "見本" }', "見本", "pole.operator.en", "this key is missing", "a text"),
     ('operator = { ja = "見本スマートポール株式会社", en = "Example Smart Pole Inc." }',
@@ -357,7 +357,8 @@ def test_what_may_be_overridden(tmp_path: Path) -> None:
     assert (spec.intensity.restarts, spec.intensity.period) == (2, 300)
     assert (spec.backoff.first, spec.backoff.longest) == (2, 20)
     assert (spec.start_timeout, spec.stop_timeout, spec.rest) == (60, 3, 3600)
-    assert blueprint.strategies == {Domain.SECURITY: Strategy.REST_FOR_ONE}
+    assert blueprint.strategy(Domain.SECURITY) is Strategy.REST_FOR_ONE
+    assert blueprint.strategy(Domain.CROWD) is Strategy.ONE_FOR_ONE
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import zmq
 
 from runtime.control import ask_status, control_path
 from runtime.errors import PoleUnreachable
+from runtime.house import Housing
 from runtime.pole import Pole
 from runtime.zeromq import ZmqSocket
 from tests.example_pole import POLE, example_blueprint
@@ -24,7 +25,7 @@ WORKER = POLE + '[actors.worker]\ntype = "worker"\n'
 
 @asynccontextmanager
 async def running_pole(folder: Path) -> AsyncIterator[Pole]:
-    pole = Pole(example_blueprint(folder, WORKER, TYPES))
+    pole = Pole(example_blueprint(folder, WORKER, TYPES), housing=Housing.ONE_LOOP)
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(pole.run)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from runtime.house import Housing
 from runtime.notify import ServiceManager
 from runtime.pole import Pole
 from tests.example_pole import NOTICE, POLE, example_blueprint
@@ -99,7 +100,7 @@ async def test_a_pole_tells_ready_beats_and_tells_stopping(
     address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", "100000")
-    pole = Pole(example_blueprint(tmp_path, POLE + NOTICE))
+    pole = Pole(example_blueprint(tmp_path, POLE + NOTICE), housing=Housing.ONE_LOOP)
     told: list[bytes] = []
 
     async def listen(server: trio.socket.SocketType) -> None:
@@ -121,7 +122,7 @@ async def test_a_pole_tells_ready_beats_and_tells_stopping(
 async def test_a_pole_stopped_while_it_starts_never_says_ready(
     address: str, tmp_path: Path
 ) -> None:
-    pole = Pole(example_blueprint(tmp_path, POLE + NOTICE))
+    pole = Pole(example_blueprint(tmp_path, POLE + NOTICE), housing=Housing.ONE_LOOP)
     told: list[bytes] = []
     with service_manager(address) as server:
         pole.stop()

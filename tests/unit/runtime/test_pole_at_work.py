@@ -29,6 +29,7 @@ from runtime import (
     inlet,
 )
 from runtime.channel import ChannelStatistics
+from runtime.house import Housing
 from runtime.pole import Pole
 from runtime.status import ActorStatus, PoleStatus
 from tests.example_pole import POLE, example_blueprint
@@ -164,7 +165,10 @@ PIPELINE = (
 
 
 def pipeline(folder: Path, sink: str = "sink", more: str = "") -> Pole:
-    return Pole(example_blueprint(folder, PIPELINE.replace("SINK", sink) + more, TYPES))
+    return Pole(
+        example_blueprint(folder, PIPELINE.replace("SINK", sink) + more, TYPES),
+        housing=Housing.ONE_LOOP,
+    )
 
 
 def actors(pole: Pole) -> dict[str, ActorStatus]:
@@ -264,7 +268,7 @@ async def test_one_that_cannot_start_leaves_the_rest_at_work(tmp_path: Path, wor
 
 async def test_one_that_crashes_again_and_again_rests(tmp_path: Path) -> None:
     text = POLE + '[actors.crasher]\ntype = "crasher"\n' + WORKER
-    pole = Pole(example_blueprint(tmp_path, text, TYPES))
+    pole = Pole(example_blueprint(tmp_path, text, TYPES), housing=Housing.ONE_LOOP)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(pole.run)
         await trio.sleep(50)
@@ -279,7 +283,7 @@ async def test_one_that_crashes_again_and_again_rests(tmp_path: Path) -> None:
 
 
 async def test_what_the_pole_makes_is_private(tmp_path: Path) -> None:
-    pole = Pole(example_blueprint(tmp_path, POLE + WORKER, TYPES))
+    pole = Pole(example_blueprint(tmp_path, POLE + WORKER, TYPES), housing=Housing.ONE_LOOP)
     run = tmp_path / "state" / "run"
     async with trio.open_nursery() as nursery:
         nursery.start_soon(pole.run)

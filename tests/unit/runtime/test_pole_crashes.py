@@ -12,6 +12,7 @@ import trio
 from runtime import Actor, Count, Domain, Inlet, Message, Outlet, Sensitivity, load_blueprint
 from runtime.control import ask_status, control_path
 from runtime.errors import PoleUnreachable, RestartBudgetExceeded, Unrecoverable
+from runtime.house import Housing
 from runtime.pole import Pole, PoleInUse
 from tests.example_pole import POLE
 
@@ -113,7 +114,7 @@ def fresh() -> None:
 def pole_of(folder: Path, text: str) -> Pole:
     path = folder / "pole.toml"
     path.write_text(text, encoding="utf-8")
-    return Pole(load_blueprint(path, TYPES))
+    return Pole(load_blueprint(path, TYPES), housing=Housing.ONE_LOOP)
 
 
 @pytest.mark.parametrize("seed", range(3))

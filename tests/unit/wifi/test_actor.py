@@ -29,6 +29,7 @@ class VirtualWifiCounter(WifiCounter):
 
 def open_sensing(settings: WifiSettings) -> WifiSensing:
     authority = Authority._mint(actor="wifi", folder=None, settings=settings, facts={})
+    authority.prepared = WifiSensing.prepare(authority)
     return WifiSensing._mint(authority)
 
 

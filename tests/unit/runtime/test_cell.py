@@ -28,7 +28,7 @@ from runtime import (
     inlet,
 )
 from runtime.blueprint import Blueprint
-from runtime.host import ActorCell
+from runtime.cell import ActorCell
 from tests.example_pole import POLE, example_blueprint
 
 LOG: list[str] = []

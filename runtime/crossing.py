@@ -1,0 +1,436 @@
+"""The way of one channel from domain to domain: a socket pair with an end in each.
+
+Messages go one way, as frames: four bytes of length (big-endian), then the codec's bytes. Credits
+come back, four bytes each: how many messages more the sender may send. So a receiver that doesn't
+read holds its sender up and nothing else, and no sender can make a receiver keep more than it
+granted.
+
+Both ends begin with the same random marker, which the pole draws anew whenever either domain
+starts, and read nothing before it. What a domain that died left half written is passed over that
+way, and the domain at the other end keeps its socket for life: none is ever handed over, because
+a domain under a sandbox could not take it.
+
+A peer that breaks the rules (a length beyond the bound, a frame that its type does not describe, a
+message without a credit) is cut off at once and reported.
+"""
+
+from __future__ import annotations
+
+__all__ = ["MARKER_BYTES", "WINDOW", "ReceivingEnd", "SendingEnd", "new_marker"]
+
+import os
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import trio
+
+from runtime.border import BorderCodec
+from runtime.channel import ChannelStatistics, Overflow, Queue
+from runtime.errors import BorderRefused
+from runtime.message import Message
+
+M = TypeVar("M", bound=Message)
+
+MARKER_BYTES = 16
+WINDOW = 32
+"""The most messages that are under way to a receiver that has not taken them."""
+
+_LENGTH = struct.Struct(">I")
+_READ_AT_ONCE = 256 * 1024
+_MOST_WAITING = 4 * 1024 * 1024
+"""Bytes that wait for room in the socket; beyond it a sender waits, if it has any waiting."""
+
+
+def new_marker() -> bytes:
+    """What both ends begin with, once."""
+    return os.urandom(MARKER_BYTES)
+
+
+class _MarkerSearch:
+    """Finds a marker in a stream, however it is cut up."""
+
+    def __init__(self, marker: bytes) -> None:
+        self._marker = marker
+        self._tail = b""
+
+    def feed(self, data: bytes | bytearray | memoryview) -> bytes | None:
+        """What follows the marker, or None if it has not come yet."""
+        seen = self._tail + bytes(data)
+        place = seen.find(self._marker)
+        if place < 0:
+            self._tail = seen[-(MARKER_BYTES - 1) :]
+            return None
+        return seen[place + MARKER_BYTES :]
+
+
+class SendingEnd(Generic[M]):
+    """The sender's end. To an outlet it looks like a queue that takes frames.
+
+    It belongs to one loop. ``run`` must run for as long as the domain lives.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        codec: BorderCodec[M],
+        end: socket.socket,
+        *,
+        capacity: int,
+        overflow: Overflow,
+        on_violation: Callable[[str], None],
+    ) -> None:
+        self.name = name
+        self.codec = codec
+        self.overflow = overflow
+        self._socket = end
+        self._capacity = 1 if overflow is Overflow.LATEST else capacity
+        self.window = min(max(capacity, 1), WINDOW)
+        self._on_violation = on_violation
+        self._up = False
+        self._search: _MarkerSearch | None = None
+        self._credits = 0
+        self._grants = bytearray()
+        self._outgoing: deque[memoryview] = deque()
+        """What the socket has not taken yet, oldest first."""
+        self._outgoing_size = 0
+        self._held: deque[bytes] = deque()
+        """Frames of a channel that never blocks, waiting for a credit."""
+        self._waiters = trio.lowlevel.ParkingLot()
+        self._wake = trio.Event()
+        self._accepted = self._dropped = self._replaced = self._high_water = 0
+
+    # -- what an outlet calls ---------------------------------------------------------------
+
+    def cross(self, message: M) -> bytes:
+        """The frame in which a message goes. Raises BorderRefused."""
+        return self.codec.encode(message)
+
+    def put(self, frame: bytes) -> bool:
+        """Send a frame, or keep it where the channel's policy is not to block. False where the
+        sender has to wait."""
+        if self._has_room():
+            self._accepted += 1
+            self._transmit(frame)
+            return True
+        if self.overflow is Overflow.BLOCK:
+            return False
+        self._accepted += 1
+        if len(self._held) >= self._capacity:
+            self._held.popleft()
+            if self.overflow is Overflow.LATEST:
+                self._replaced += 1
+            else:
+                self._dropped += 1
+        self._held.append(frame)
+        return True
+
+    @property
+    def is_full(self) -> bool:
+        return self.overflow is Overflow.BLOCK and not self._has_room()
+
+    async def wait_for_room(self) -> None:
+        """Return when there may be room. Cancelling it loses nothing."""
+        if self.is_full:
+            await self._waiters.park()
+
+    def statistics(self) -> ChannelStatistics:
+        """Counts since this domain started: what is under way counts as in hand."""
+        under_way = self.window - self._credits if self._up else 0
+        waiting = len(self._held)
+        gone = self._dropped + self._replaced
+        return ChannelStatistics(
+            name=self.name,
+            message=self.codec.message_type.__name__,
+            overflow=self.overflow.value,
+            capacity=self._capacity,
+            waiting=waiting,
+            in_hand=under_way,
+            high_water=max(self._high_water, waiting),
+            accepted=self._accepted,
+            acknowledged=max(0, self._accepted - gone - waiting - under_way),
+            dropped=self._dropped,
+            replaced=self._replaced,
+            redelivered=0,
+            poisoned=0,
+        )
+
+    # -- what the host calls ----------------------------------------------------------------
+
+    def begin(self, marker: bytes) -> None:
+        """A peer is there (again). What was under way to the one before is lost, and counted."""
+        if self._up:
+            self._dropped += self.window - self._credits
+        self._outgoing.clear()
+        self._outgoing_size = 0
+        self._grants.clear()
+        self._up, self._search = True, _MarkerSearch(marker)
+        self._credits = self.window
+        self._write(marker)
+        self._go_on()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Move bytes, both ways, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._read_grants)
+            while True:
+                while self._outgoing:
+                    await trio.lowlevel.wait_writable(self._socket)
+                    self._flush()
+                self._wake = trio.Event()
+                await self._wake.wait()
+
+    async def flushed(self) -> None:
+        """Return when all that was accepted is in the socket."""
+        while self._up and (self._outgoing or self._held):
+            await trio.lowlevel.wait_writable(self._socket)
+            self._flush()
+            if not self._outgoing and self._held:
+                await trio.sleep(0.01)  # credits come in by another task
+
+    def _has_room(self) -> bool:
+        return (
+            self._up
+            and self._credits > 0
+            and not self._held
+            and (not self._outgoing or self._outgoing_size < _MOST_WAITING)
+        )
+
+    def _transmit(self, frame: bytes) -> None:
+        self._credits -= 1
+        self._high_water = max(self._high_water, self.window - self._credits)
+        # Two writes where one would do for what is small.
+        if len(frame) < 4096:
+            self._write(_LENGTH.pack(len(frame)) + frame)
+        else:
+            self._write(_LENGTH.pack(len(frame)))
+            self._write(frame)
+
+    def _write(self, data: bytes) -> None:
+        self._outgoing.append(memoryview(data))
+        self._outgoing_size += len(data)
+        self._flush()
+        if self._outgoing:
+            self._wake.set()
+
+    def _flush(self) -> None:
+        outgoing = self._outgoing
+        while outgoing:
+            try:
+                sent = self._socket.send(outgoing[0])
+            except (BlockingIOError, InterruptedError):
+                return
+            self._outgoing_size -= sent
+            if sent == len(outgoing[0]):
+                outgoing.popleft()
+            else:
+                outgoing[0] = outgoing[0][sent:]
+        self._waiters.unpark_all()
+
+    def _go_on(self) -> None:
+        while self._held and self._up and self._credits > 0:
+            self._transmit(self._held.popleft())
+        self._waiters.unpark_all()
+
+    async def _read_grants(self) -> None:
+        while True:
+            try:
+                data = self._socket.recv(4096)
+            except (BlockingIOError, InterruptedError):
+                await trio.lowlevel.wait_readable(self._socket)
+                continue
+            if not data:  # the pole has gone, and with it both ends
+                await trio.sleep_forever()
+            self._take_grants(data)
+            await trio.lowlevel.checkpoint()
+
+    def _take_grants(self, data: bytes) -> None:
+        if self._search is not None:
+            found = self._search.feed(data)
+            if found is None:
+                return
+            self._search, data = None, found
+        if not self._up:
+            return
+        self._grants += data
+        while len(self._grants) >= _LENGTH.size:
+            (granted,) = _LENGTH.unpack_from(self._grants)
+            del self._grants[: _LENGTH.size]
+            if not 0 < granted <= self.window - self._credits:
+                self._up = False
+                self._on_violation("it granted more messages than were under way")
+                return
+            self._credits += granted
+        self._go_on()
+
+
+class ReceivingEnd(Generic[M]):
+    """The receiver's end: puts what comes into an inlet's queue, and grants credits.
+
+    ``per_second`` bounds how many messages a second it lets in, so that the bits which can leave
+    the sender's domain are bounded by more than that domain's good will.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        codec: BorderCodec[M],
+        end: socket.socket,
+        queue: Queue[M],
+        *,
+        capacity: int,
+        per_second: float | None = None,
+        on_violation: Callable[[str], None],
+    ) -> None:
+        self.name = name
+        self._codec = codec
+        self._socket = end
+        self._queue = queue
+        self._pace = _Pace(per_second) if per_second is not None else None
+        self.window = min(max(capacity, 1), WINDOW)
+        self._on_violation = on_violation
+        self._search: _MarkerSearch | None = None
+        self._up = False
+        self._owed = 0
+        self._granted = 0
+        """Messages that the sender may still send."""
+        self._buffer = bytearray()
+        self._scratch = bytearray(_READ_AT_ONCE)
+        self._answer = bytearray()
+        self._waiting = trio.CancelScope()
+        self._last = False
+        self._generation = 0
+
+    def begin(self, marker: bytes) -> None:
+        """A sender is there (again): forget what was left half read."""
+        self._up, self._search = True, _MarkerSearch(marker)
+        self._generation += 1
+        self._wipe()
+        self._owed = 0
+        self._granted = self.window
+        self._answer[:] = marker
+        self._respond()
+
+    def finish(self) -> None:
+        """The sender's domain has ended: ``run`` returns once it has taken what is there."""
+        self._last = True
+        self._waiting.cancel()
+
+    async def run(self) -> None:
+        """Take what comes in, until ``finish``."""
+        while True:
+            taken = self._receive()
+            if taken is None:
+                if self._last:
+                    return
+                await self._wait()
+            elif taken:
+                await self._take(taken)
+                await trio.lowlevel.checkpoint()
+            else:  # the pole has gone
+                return
+
+    def _receive(self) -> memoryview | None:
+        try:
+            size = self._socket.recv_into(self._scratch)
+        except (BlockingIOError, InterruptedError):
+            return None
+        return memoryview(self._scratch)[:size]
+
+    async def _wait(self) -> None:
+        """Until there is something to read, or to know."""
+        with trio.CancelScope() as self._waiting:
+            await trio.lowlevel.wait_readable(self._socket)
+        self._respond()
+
+    async def _take(self, data: memoryview) -> None:
+        if not self._up:
+            return
+        if self._search is not None:
+            found = self._search.feed(data)
+            if found is None:
+                return
+            self._search = None
+            self._buffer += found
+        else:
+            self._buffer += data
+        data[:] = bytes(len(data))  # it may be a piece of a picture
+        generation = self._generation
+        while (frame := self._next_frame()) is not None:
+            try:
+                message = self._codec.decode(frame)
+            except BorderRefused as refusal:
+                self._cut_off(str(refusal))
+                return
+            if self._pace is not None:
+                await self._pace.wait()
+            while not self._queue.put(message):
+                await self._queue.wait_for_room()
+            if generation != self._generation:
+                return
+            self._owe()
+
+    def _next_frame(self) -> bytes | None:
+        buffer = self._buffer
+        if len(buffer) < _LENGTH.size:
+            return None
+        (length,) = _LENGTH.unpack_from(buffer)
+        if length > self._codec.limit:
+            self._cut_off(f"it announced a message of {length} bytes, and {self._codec.limit} pass")
+            return None
+        if self._granted < 1:
+            self._cut_off("it sent more messages than it was granted")
+            return None
+        if len(buffer) < _LENGTH.size + length:
+            return None
+        frame = bytes(memoryview(buffer)[_LENGTH.size : _LENGTH.size + length])
+        buffer[: _LENGTH.size + length] = b""
+        self._granted -= 1
+        return frame
+
+    def _owe(self) -> None:
+        self._owed += 1
+        if self._owed * 2 >= self.window:
+            self._answer += _LENGTH.pack(self._owed)
+            self._granted += self._owed
+            self._owed = 0
+            self._respond()
+
+    def _respond(self) -> None:
+        while self._answer:
+            try:
+                sent = self._socket.send(self._answer)
+            except (BlockingIOError, InterruptedError):
+                return
+            del self._answer[:sent]
+
+    def _cut_off(self, why: str) -> None:
+        self._up = False
+        self._wipe()
+        self._on_violation(why)
+
+    def _wipe(self) -> None:
+        self._buffer[:] = bytes(len(self._buffer))
+        self._buffer.clear()
+
+
+class _Pace:
+    """Lets through ``per_second``, with a second's worth at once after a pause."""
+
+    def __init__(self, per_second: float) -> None:
+        self._per_second = per_second
+        self._most = max(1.0, per_second)
+        self._tokens = self._most
+        self._at: float | None = None
+
+    async def wait(self) -> None:
+        now = trio.current_time()
+        if self._at is not None:
+            self._tokens = min(self._most, self._tokens + (now - self._at) * self._per_second)
+        self._at = now
+        self._tokens -= 1
+        if self._tokens < 0:
+            await trio.sleep(-self._tokens / self._per_second)

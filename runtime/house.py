@@ -1,0 +1,275 @@
+"""How a pole houses its domains: each by itself, or all in one loop."""
+
+from __future__ import annotations
+
+__all__ = ["Apart", "House", "Housing", "OneLoop", "domain_child"]
+
+import enum
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
+
+import trio
+
+from runtime.blueprint import Blueprint, Isolation, Sandbox
+from runtime.border import BorderCodec
+from runtime.channel import Link
+from runtime.domain import Domain
+from runtime.errors import BorderViolated, SmartpoleError
+from runtime.host import DomainHost, DomainOrder
+from runtime.keeper import DomainKeeper, KeeperOrders
+from runtime.residence import Residence, ThreadResidence, Zygote, running_zygote
+from runtime.specification import Backoff, ChildSpec, Exhausted, RestartIntensity
+from runtime.status import ActorStatus, DomainStatus
+from runtime.supervisor import ChildStatus, CrashRecord, Supervisor
+from runtime.words import Vocabulary, program_words
+from runtime.workers import Workers
+
+_SOCKET_BUFFER = 1024 * 1024
+"""Bytes wished for in each direction of a border; the kernel gives what it allows."""
+
+
+class Housing(enum.Enum):
+    """How apart the domains of a running pole are."""
+
+    APART = "apart"
+    """Each by itself under a kernel sandbox: what every pole has."""
+    UNCONFINED = "apart, unconfined"
+    """Each by itself without a sandbox, to measure what sandboxes cost."""
+    ONE_LOOP = "one loop"
+    """All in one loop: for tests in virtual time, and as what the rest is compared with."""
+
+
+class House(Protocol):
+    """What a pole needs of it."""
+
+    def child_spec(self, domain: Domain) -> ChildSpec: ...
+    def open(self) -> AbstractAsyncContextManager[None]: ...
+    def describe(self) -> str: ...
+    def actors(self) -> Iterator[ActorStatus]: ...
+    def domains(self, root: dict[str, ChildStatus]) -> Iterator[DomainStatus]: ...
+    def crashes(self) -> Iterator[CrashRecord]: ...
+
+
+def domain_child(domain: Domain) -> str:
+    """The name of a domain as a child of the pole's supervisor."""
+    return f"domain-{domain.value}"
+
+
+class OneLoop:
+    """All domains in the pole's own loop. Borders are codecs only."""
+
+    def __init__(self, blueprint: Blueprint, domains: tuple[Domain, ...]) -> None:
+        self._hosts = {
+            domain: DomainHost(blueprint, domain, facts={"blueprint": blueprint})
+            for domain in domains
+        }
+        for channel in blueprint.channels:
+            if blueprint.crosses(channel):
+                receiver = self._hosts[blueprint.actors[channel.receiver].domain]
+                queue = receiver.cells[channel.receiver].queues[channel.inlet]
+                codec = BorderCodec(channel.message, places=blueprint.places)
+                sender = self._hosts[blueprint.actors[channel.sender].domain]
+                sender.connect(channel, Link(queue, codec))
+
+    def child_spec(self, domain: Domain) -> ChildSpec:
+        host = self._hosts[domain]
+
+        def build(incarnation: int) -> Supervisor:
+            if incarnation > 1:
+                host.renew()
+            host.prepare()
+            return host.supervisor
+
+        return ChildSpec(
+            domain_child(domain),
+            build,
+            # A domain fails only when one of its actors escalates. It is started anew a few
+            # times; then the pole ends, for the service manager to start it again.
+            intensity=RestartIntensity(3, 600),
+            backoff=Backoff(first=1),
+            # A supervisor of actors takes as long as they take, one after another.
+            start_timeout=host.start_timeout + 1,
+            stop_timeout=host.stop_timeout + 1,
+            when_exhausted=Exhausted.ESCALATE,
+        )
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        async with Workers("pole"):
+            yield
+
+    def describe(self) -> str:
+        return (
+            "one process, one loop, no kernel sandbox: for tests and measurement only. What "
+            "crosses between domains is encoded, checked against its declared type and decoded "
+            "again"
+        )
+
+    def actors(self) -> Iterator[ActorStatus]:
+        for host in self._hosts.values():
+            yield from host.statuses()
+
+    def domains(self, root: dict[str, ChildStatus]) -> Iterator[DomainStatus]:
+        return iter(())
+
+    def crashes(self) -> Iterator[CrashRecord]:
+        for host in self._hosts.values():
+            yield from host.supervisor.crashes
+
+
+class Apart:
+    """Each domain by itself: in its own thread, or in its own process.
+
+    The socket pairs of the channels that cross are made once and live as long as the pole; see
+    ``runtime.crossing``.
+    """
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        domains: tuple[Domain, ...],
+        *,
+        isolation: Isolation,
+        confined: bool,
+        log_level: str,
+        pole_must_end: Callable[[SmartpoleError], None],
+    ) -> None:
+        self._blueprint = blueprint
+        self._domains = domains
+        self._isolation = isolation
+        self._confined = confined
+        self._log_level = log_level
+        self._pole_must_end = pole_must_end
+        self._best_effort = blueprint.pole.sandbox is Sandbox.BEST_EFFORT
+        self._zygote: Zygote | None = None
+        self._keepers: dict[Domain, DomainKeeper] = {}
+        self._ends: dict[Domain, dict[int, socket.socket]] = {domain: {} for domain in domains}
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        orders = KeeperOrders(
+            blueprint=self._blueprint,
+            begin=self._begin,
+            best_effort=self._best_effort,
+            confined=self._confined,
+            vocabulary=_vocabulary(self._blueprint),
+            report_violation=self._punish,
+            domain_began=self._introduce,
+            pole_must_end=self._pole_must_end,
+        )
+        self._make_ends()
+        self._keepers.update(
+            (domain, DomainKeeper(domain, orders, self._ends[domain])) for domain in self._domains
+        )
+        try:
+            if self._isolation is Isolation.PROCESS:
+                async with running_zygote(
+                    self._blueprint,
+                    log_level=self._log_level,
+                    best_effort=self._best_effort,
+                    confined=self._confined,
+                ) as self._zygote:
+                    yield
+            else:
+                yield
+        finally:
+            for ends in self._ends.values():
+                for end in ends.values():
+                    end.close()
+
+    def child_spec(self, domain: Domain) -> ChildSpec:
+        plans = [plan for plan in self._blueprint.actors.values() if plan.domain is domain]
+        return ChildSpec(
+            domain_child(domain),
+            lambda _: self._keepers[domain],
+            # What a domain does wrong is no reason to end the others: one that dies again and
+            # again rests for a while.
+            intensity=RestartIntensity(5, 600),
+            backoff=Backoff(first=0.01, factor=4, longest=2),
+            start_timeout=sum(plan.supervision.start_timeout for plan in plans) + 10,
+            stop_timeout=sum(2 * plan.supervision.stop_timeout for plan in plans) + 5,
+            when_exhausted=Exhausted.REST,
+            rest=60,
+        )
+
+    def describe(self) -> str:
+        where = (
+            "each domain in its own process"
+            if self._isolation is Isolation.PROCESS
+            else "one process, each domain in its own thread and loop"
+        )
+        if not self._confined:
+            return f"{where}, no kernel sandbox: for measurement only"
+        missing = {wall for keeper in self._keepers.values() for wall in keeper.report.missing}
+        if missing:
+            return f"{where}; MISSING WALLS: {'; '.join(sorted(missing))}"
+        return (
+            f"{where}, under a kernel sandbox (Landlock, seccomp) made from its row of the table; "
+            "what crosses between domains is bytes that are checked against their declared type"
+        )
+
+    def actors(self) -> Iterator[ActorStatus]:
+        for keeper in self._keepers.values():
+            yield from keeper.report.actors
+
+    def domains(self, root: dict[str, ChildStatus]) -> Iterator[DomainStatus]:
+        for domain, keeper in self._keepers.items():
+            child = root[domain_child(domain)]
+            yield keeper.status(child.state, child.incarnation, child.restarts)
+
+    def crashes(self) -> Iterator[CrashRecord]:
+        for keeper in self._keepers.values():
+            yield from keeper.report.crashes
+
+    # -- for the keepers --------------------------------------------------------------------
+
+    async def _begin(self, order: DomainOrder) -> Residence:
+        if self._zygote is not None:
+            return await self._zygote.fork(order)
+        await trio.lowlevel.checkpoint()
+        return ThreadResidence(order)
+
+    def _introduce(self, domain: Domain, markers: dict[int, bytes]) -> set[int]:
+        met: set[int] = set()
+        for other, keeper in self._keepers.items():
+            if other is not domain:
+                met |= keeper.meet(markers)
+        return met
+
+    def _punish(self, complainer: Domain, number: int, why: str) -> None:
+        """End the domain at the other end of a channel, where one domain complains of it."""
+        channel = self._blueprint.channels[number]
+        for domain, ends in self._ends.items():
+            if domain is not complainer and number in ends:
+                self._keepers[domain].condemn(
+                    BorderViolated(
+                        f"domain {domain.value!r} was ended, because it broke the rules of the "
+                        f"channel {channel}: {why}"
+                    )
+                )
+
+    def _make_ends(self) -> None:
+        for number, channel in enumerate(self._blueprint.channels):
+            if not self._blueprint.crosses(channel):
+                continue
+            sender, receiver = (
+                self._blueprint.actors[name].domain for name in (channel.sender, channel.receiver)
+            )
+            pair = socket.socketpair()
+            for domain, end in zip((sender, receiver), pair, strict=True):
+                end.setblocking(False)
+                for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+                    end.setsockopt(socket.SOL_SOCKET, option, _SOCKET_BUFFER)
+                self._ends[domain][number] = end
+
+
+def _vocabulary(blueprint: Blueprint) -> Vocabulary:
+    """The words that a domain's reports may use: those of the program and of its configuration."""
+    actors = blueprint.actors.values()
+    packages = {"runtime", *(plan.actor_type.__module__.partition(".")[0] for plan in actors)}
+    phrases = {plan.name for plan in actors} | {plan.settings.headline() for plan in actors}
+    phrases |= {str(channel) for channel in blueprint.channels} | set(blueprint.places)
+    phrases |= {plan.actor_type.__name__ for plan in actors}
+    return Vocabulary(program_words(packages), phrases)

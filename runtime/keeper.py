@@ -1,0 +1,404 @@
+"""The keeper: the pole's side of one domain, from its start to its end, life after life.
+
+It starts the domain, looks at the kernel's account of whether its walls stand, lets it begin,
+listens to what it reports and believes none of it, and ends it when it is stuck or breaks the
+border's rules.
+"""
+
+from __future__ import annotations
+
+__all__ = ["DomainKeeper", "DomainReport", "KeeperOrders"]
+
+import math
+import socket
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import structlog
+import trio
+
+from runtime.blueprint import Blueprint
+from runtime.crossing import new_marker
+from runtime.domain import TABLE, Domain
+from runtime.errors import (
+    BorderViolated,
+    DomainDied,
+    DomainStuck,
+    RestartBudgetExceeded,
+    SandboxUnavailable,
+    SmartpoleError,
+)
+from runtime.host import BEAT, DomainOrder
+from runtime.link import (
+    Attempted,
+    Beat,
+    Begin,
+    Confined,
+    ControlLink,
+    Crashed,
+    Ended,
+    Failed,
+    Finish,
+    FromDomain,
+    Go,
+    Logged,
+    Started,
+    Stop,
+    Violated,
+)
+from runtime.message import Sensitivity
+from runtime.residence import Residence
+from runtime.status import ActorStatus, DomainStatus
+from runtime.supervisor import ChildState, CrashRecord
+from runtime.testimony import believe, nothing_yet
+from runtime.words import Vocabulary
+
+_log = structlog.get_logger("pole")
+
+_GRACE = 3.0
+"""Seconds from the order to stop to being ended."""
+_CRASHES_KEPT = 64
+_MOST_ESCALATIONS, _ESCALATION_PERIOD = 3, 600.0
+_LINES_AT_ONCE = 40
+_LINES_PER_SECOND = 2.0
+_LONGEST_NUMBER = 10**6
+
+
+@dataclass(slots=True)
+class DomainReport:
+    """What is known of a domain, through all its lives."""
+
+    actors: tuple[ActorStatus, ...]
+    process: int = 0
+    thread: int | None = None
+    landlock_abi: int = 0
+    seccomp: bool = False
+    missing: tuple[str, ...] = ()
+    attempts: int = 0
+    lines_withheld: int = 0
+    crashes: deque[CrashRecord] = field(default_factory=lambda: deque(maxlen=_CRASHES_KEPT))
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperOrders:
+    """What all keepers of a pole share."""
+
+    blueprint: Blueprint
+    begin: Callable[[DomainOrder], Awaitable[Residence]]
+    best_effort: bool
+    confined: bool
+    vocabulary: Vocabulary
+    report_violation: Callable[[Domain, int, str], None]
+    """That a domain complains of its peer at a channel."""
+    domain_began: Callable[[Domain, dict[int, bytes]], set[int]]
+    """That a domain would begin its channels with these markers: which of them have someone at the
+    other end, who has been told."""
+    pole_must_end: Callable[[SmartpoleError], None]
+
+
+class DomainKeeper:
+    """Supervises one domain (``runtime.specification.Child``; it serves for one life at a time).
+
+    ``ends`` are the domain's ends of its channels, by the channel's number; they stay open for the
+    pole's whole life.
+    """
+
+    def __init__(
+        self, domain: Domain, orders: KeeperOrders, ends: dict[int, socket.socket]
+    ) -> None:
+        self.domain = domain
+        self._orders = orders
+        self._ends = ends
+        plans = [plan for plan in orders.blueprint.start_order() if plan.domain is domain]
+        self._plans = {plan.name: plan for plan in plans}
+        self.report = DomainReport(actors=tuple(map(nothing_yet, plans)))
+        self.start_timeout = sum(plan.supervision.start_timeout for plan in plans)
+        self.stop_timeout = sum(2 * plan.supervision.stop_timeout for plan in plans)
+        self._stuck_after = orders.blueprint.stuck_after(domain)
+        # Where a domain may not even tell facts of the machine, its log lines and crashes are no
+        # way out either: they are held against the program's own words.
+        self._is_guarded = Sensitivity.OPERATIONAL not in TABLE[domain].emits
+        self._lines = float(_LINES_AT_ONCE)
+        self._lines_at = time.monotonic()
+        self._escalations: deque[float] = deque()
+        self._link: ControlLink[FromDomain] | None = None
+        self._residence: Residence | None = None
+        self._is_running = False
+        self._has_started = False
+        self._failure: SmartpoleError | None = None
+        self._condemned = trio.CancelScope()
+        self._heard_at = math.inf
+
+    # -- one life ---------------------------------------------------------------------------
+
+    async def serve(self, started: Callable[[], None]) -> None:
+        ours, theirs = socket.socketpair()
+        self._failure, self._heard_at = None, math.inf
+        self._is_running = self._has_started = False
+        with ours, theirs:
+            for end in (ours, theirs):
+                end.setblocking(False)
+            order = DomainOrder(
+                blueprint=self._orders.blueprint,
+                domain=self.domain,
+                control=theirs,
+                ends=self._ends,
+                best_effort=self._orders.best_effort,
+                confined=self._orders.confined,
+            )
+            residence = self._residence = await self._orders.begin(order)
+            self.report.process, self.report.thread = residence.process, residence.thread
+            if residence.thread is None:
+                theirs.close()  # or the end of the process would not end the link
+            self._link = ControlLink(ours, FromDomain)
+            try:
+                await self._live(residence, started)
+            finally:
+                self._is_running = False
+                self._link = self._residence = None
+        if self._failure is not None:
+            raise self._failure
+
+    def finish(self) -> bool:
+        if self._link is None or not self._is_running:
+            return False
+        self._link.post(Finish())
+        return True
+
+    async def _live(self, residence: Residence, started: Callable[[], None]) -> None:
+        link = self._link
+        assert link is not None
+        self._condemned = trio.CancelScope()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._listen, link, residence, started)
+            nursery.start_soon(self._watch)
+            try:
+                with self._condemned:
+                    await self._until_ended(residence)
+            finally:
+                with trio.CancelScope(shield=True):
+                    await self._make_an_end(link, residence)
+            nursery.cancel_scope.cancel()
+
+    async def _until_ended(self, residence: Residence) -> None:
+        try:
+            await residence.ended()
+        except DomainDied as death:
+            if self._failure is None:
+                self._failure = death
+
+    async def _make_an_end(self, link: ControlLink[FromDomain], residence: Residence) -> None:
+        """Whatever happened, it is over when this returns, or the pole is told to end."""
+        link.post(Stop())
+        with trio.move_on_after(0 if self._failure is not None and residence.kill() else _GRACE):
+            await self._until_ended(residence)
+            return
+        residence.kill()
+        with trio.move_on_after(_GRACE) as patience:
+            await self._until_ended(residence)
+        if patience.cancelled_caught:
+            self._orders.pole_must_end(
+                DomainStuck(
+                    f"domain {self.domain.value!r} would not end. It shares this process, so the "
+                    "whole pole ends, for the service manager to start it again. With isolation = "
+                    '"process" only the domain would.'
+                )
+            )
+
+    def condemn(self, why: SmartpoleError) -> None:
+        """End this life of the domain, as a crash."""
+        if self._failure is None:
+            self._failure = why
+        self._condemned.cancel()
+
+    async def _watch(self) -> None:
+        """End a domain whose loop has stopped turning."""
+        while True:
+            await trio.sleep(BEAT)
+            silent = trio.current_time() - self._heard_at
+            if silent > self._stuck_after:
+                stuck = DomainStuck(
+                    f"domain {self.domain.value!r} gave no sign of life for {silent:.1f} s, and "
+                    f"{self._stuck_after:g} s are its limit."
+                )
+                self.condemn(stuck)
+                return
+
+    # -- what it reports --------------------------------------------------------------------
+
+    async def _listen(
+        self, link: ControlLink[FromDomain], residence: Residence, started: Callable[[], None]
+    ) -> None:
+        def heard(said: FromDomain) -> None:
+            self._hear(said, residence, started)
+
+        try:
+            await link.run(heard)
+        except SmartpoleError as error:
+            self.condemn(BorderViolated(f"domain {self.domain.value!r} was ended: {error}"))
+            return
+        residence.hung_up()
+        await trio.sleep(_GRACE)
+        self.condemn(
+            DomainDied(f"domain {self.domain.value!r} hung up on the pole and did not end.")
+        )
+
+    def _hear(self, said: FromDomain, residence: Residence, started: Callable[[], None]) -> None:
+        if self._heard_at is not math.inf:
+            self._heard_at = trio.current_time()
+        match said:
+            case Confined():
+                self._admit(said, residence)
+            case Started() if not self._has_started:
+                self._has_started = True
+                started()
+            case Beat(actors=actors) | Ended(actors=actors):
+                self._believe(actors)
+            case Crashed():
+                self._note_crash(said)
+            case Logged():
+                self._log(said)
+            case Attempted(actor=actor, event=event, times=times):
+                self.report.attempts += max(0, min(times, _LONGEST_NUMBER))
+                if self._may_write():
+                    _log.warning(
+                        "attempt seen",
+                        domain=self.domain.value,
+                        actor=actor if actor in self._plans else "",
+                        event_name=self._orders.vocabulary.keep(event),
+                        times=min(times, _LONGEST_NUMBER),
+                    )
+            case Violated(channel=number, why=why):
+                if number in self._ends:
+                    self._orders.report_violation(self.domain, number, self._keep(why))
+            case Failed(error=kind, message=message):
+                text = self._keep(message)
+                if kind == RestartBudgetExceeded.__name__:
+                    self._failure = RestartBudgetExceeded(text)
+                    self._note_escalation(text)
+                elif kind == SandboxUnavailable.__name__ and not self._is_running:
+                    self._orders.pole_must_end(SandboxUnavailable(text))
+                elif self._failure is None:
+                    self._failure = DomainDied(text)
+
+    def _note_escalation(self, why: str) -> None:
+        """One of its actors is configured to escalate, and did. The domain is started anew a few
+        times; then the pole ends, for the service manager to start it again."""
+        now = trio.current_time()
+        self._escalations.append(now)
+        while self._escalations[0] < now - _ESCALATION_PERIOD:
+            self._escalations.popleft()
+        if len(self._escalations) > _MOST_ESCALATIONS:
+            self._orders.pole_must_end(
+                RestartBudgetExceeded(
+                    f"domain-{self.domain.value} was given up more than {_MOST_ESCALATIONS} times "
+                    f"in {_ESCALATION_PERIOD:g} s. The last time: {why}"
+                )
+            )
+
+    def _admit(self, said: Confined, residence: Residence) -> None:
+        """Let it begin, once the kernel itself says that it is confined."""
+        self.report.landlock_abi, self.report.seccomp = said.landlock_abi, said.seccomp
+        self.report.missing = said.missing
+        if self._orders.confined and said.seccomp and (free := residence.unconfined_threads()):
+            self.condemn(
+                DomainDied(
+                    f"domain {self.domain.value!r} says that it is confined, and the kernel knows "
+                    f"{len(free)} thread(s) of it that are not."
+                )
+            )
+            return
+        markers = {number: new_marker() for number in self._ends}
+        assert self._link is not None
+        self._is_running, self._heard_at = True, trio.current_time()
+        met = self._orders.domain_began(self.domain, markers)
+        self._link.post(Go(markers={number: markers[number] for number in met}))
+
+    def meet(self, markers: dict[int, bytes]) -> set[int]:
+        """The domain at the other end of channels has begun (again): which of them end here."""
+        if not self._is_running or self._link is None:
+            return set()
+        shared = markers.keys() & self._ends.keys()
+        for number in shared:
+            self._link.post(Begin(channel=number, marker=markers[number]))
+        return shared
+
+    def _believe(self, actors: tuple[ActorStatus, ...]) -> None:
+        given = {actor.name: actor for actor in actors}
+        crashes = {record.child: record for record in self.report.crashes}
+        self.report.actors = tuple(
+            believe(plan, given[name], crashes.get(name)) if name in given else old
+            for (name, plan), old in zip(self._plans.items(), self.report.actors, strict=True)
+        )
+
+    def _note_crash(self, said: Crashed) -> None:
+        phases = {state.value for state in ChildState}
+        self.report.crashes.append(
+            CrashRecord(
+                child=said.child if said.child in self._plans else self.domain.value,
+                incarnation=max(0, min(said.incarnation, _LONGEST_NUMBER)),
+                unix_time=time.time(),
+                error=self._keep(said.error),
+                message=self._keep(said.message),
+                where=self._keep(said.where),
+                phase=said.phase if said.phase in phases else "",
+            )
+        )
+
+    def _log(self, said: Logged) -> None:
+        if not self._may_write():
+            return
+        fields: dict[str, object] = {"domain": self.domain.value}
+        for name, value in said.fields.items():
+            fields[self._keep(name).replace("event", "what")] = self._plain(value)
+        write = getattr(_log, said.level if said.level in _LEVELS else "info")
+        write(self._keep(said.event), **fields)
+
+    def _plain(self, value: object) -> object:
+        if isinstance(value, str):
+            return self._keep(value)
+        if self._is_guarded and self._is_running and isinstance(value, float):
+            return round(min(max(value, -1e6), 1e6), 1)
+        if self._is_guarded and self._is_running and isinstance(value, int):
+            return min(max(value, -_LONGEST_NUMBER), _LONGEST_NUMBER)
+        return value
+
+    def _keep(self, text: str) -> str:
+        """Before it runs, a domain has received nothing personal: its words may be any."""
+        if self._is_guarded and self._is_running:
+            return self._orders.vocabulary.keep(text)
+        return text
+
+    def _may_write(self) -> bool:
+        """A bounded number of lines, whatever the domain says."""
+        if not self._is_guarded:
+            return True
+        now = time.monotonic()
+        earned = (now - self._lines_at) * _LINES_PER_SECOND
+        self._lines, self._lines_at = min(self._lines + earned, _LINES_AT_ONCE), now
+        if self._lines < 1:
+            self.report.lines_withheld += 1
+            return False
+        self._lines -= 1
+        return True
+
+    def status(self, state: str, incarnation: int, restarts: int) -> DomainStatus:
+        """What is known of the domain, for people."""
+        report = self.report
+        return DomainStatus(
+            name=self.domain.value,
+            state=state,
+            incarnation=incarnation,
+            restarts=restarts,
+            process=report.process,
+            thread=report.thread,
+            landlock_abi=report.landlock_abi,
+            seccomp=report.seccomp,
+            missing=report.missing,
+            attempts=report.attempts,
+        )
+
+
+_LEVELS = frozenset({"debug", "info", "warning", "error", "critical"})

@@ -1,0 +1,255 @@
+"""The control link: what the pole and one of its domains say to each other.
+
+A socket pair with length-prefixed frames, as at the border, but for orders and reports: it carries
+no actor's message. The pole believes nothing that it hears here: names are looked up, numbers are
+bounded, words are held against the program's own (``runtime.words``).
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "Attempted",
+    "Beat",
+    "Begin",
+    "Confined",
+    "ControlLink",
+    "Crashed",
+    "Ended",
+    "Failed",
+    "Finish",
+    "FromDomain",
+    "Go",
+    "Logged",
+    "Started",
+    "Stop",
+    "ToDomain",
+    "Violated",
+]
+
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+import trio
+
+from runtime.errors import BorderRefused
+from runtime.status import ActorStatus
+
+In = TypeVar("In")
+_Text = Annotated[str, msgspec.Meta(max_length=2_000)]
+_Short = Annotated[str, msgspec.Meta(max_length=200)]
+_Whole = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+
+_LENGTH = struct.Struct(">I")
+_LONGEST = 256 * 1024
+_MOST_WAITING = 1024 * 1024
+"""Bytes of reports that wait for a pole that does not read; beyond it they are dropped."""
+
+
+class _Said(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Base of what is said on the link."""
+
+
+# -- what a domain reports ----------------------------------------------------------------------
+
+
+class Confined(_Said, frozen=True):
+    """Its walls stand; nothing personal has come in yet, and nothing will before ``Go``."""
+
+    thread: int
+    """The kernel's id of the thread that its loop runs in."""
+    landlock_abi: int
+    seccomp: bool
+    missing: tuple[_Text, ...]
+
+
+class Started(_Said, frozen=True):
+    """Every actor has been started once."""
+
+
+class Beat(_Said, frozen=True):
+    """It is alive, and this is how its actors are."""
+
+    actors: tuple[ActorStatus, ...]
+
+
+class Crashed(_Said, frozen=True):
+    """One of its actors crashed."""
+
+    child: _Short
+    incarnation: _Whole
+    error: _Short
+    message: _Text
+    where: _Text
+    phase: _Short
+
+
+class Logged(_Said, frozen=True):
+    """A line for the log."""
+
+    level: _Short
+    logger: _Short
+    event: _Text
+    fields: dict[_Short, _Text | _Whole | float | bool | None]
+
+
+class Attempted(_Said, frozen=True):
+    """An actor tried what its domain may not do; seen by the audit hook, which is not the wall."""
+
+    actor: _Short
+    event: _Short
+    times: _Whole
+
+
+class Violated(_Said, frozen=True):
+    """The domain at the other end of a channel broke the border's rules, and was cut off."""
+
+    channel: int
+    why: _Text
+
+
+class Failed(_Said, frozen=True):
+    """Its last words: why it can't go on."""
+
+    error: _Short
+    message: _Text
+
+
+class Ended(_Said, frozen=True):
+    """Its last words after an orderly stop."""
+
+    actors: tuple[ActorStatus, ...]
+
+
+FromDomain = Confined | Started | Beat | Crashed | Logged | Attempted | Violated | Failed | Ended
+
+
+# -- what the pole orders -----------------------------------------------------------------------
+
+
+class Go(_Said, frozen=True):
+    """Start the actors. ``markers`` begin the channels whose other end is there, by number."""
+
+    markers: dict[int, bytes]
+
+
+class Begin(_Said, frozen=True):
+    """The domain at the other end of a channel has started (again)."""
+
+    channel: int
+    marker: bytes
+
+
+class Finish(_Said, frozen=True):
+    """Receive what is there, then stop in order. Whoever sends here has ended."""
+
+
+class Stop(_Said, frozen=True):
+    """Stop now."""
+
+
+ToDomain = Go | Begin | Finish | Stop
+
+
+class ControlLink(Generic[In]):
+    """One end of the link, in one loop. ``incoming`` is the union that the other end may say."""
+
+    def __init__(self, end: socket.socket, incoming: Any) -> None:
+        self._socket = end
+        self._decode: Callable[[bytes], In] = msgspec.msgpack.Decoder(incoming).decode
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._outgoing: deque[memoryview] = deque()
+        self._waiting_size = 0
+        self._wake = trio.Event()
+        self._idle = trio.Event()
+        self._idle.set()
+        self.lost = 0
+        """Reports that were dropped because the other end did not read."""
+
+    def post(self, said: _Said) -> None:
+        """Say it, now or as soon as the socket takes it. Never blocks."""
+        frame = self._encode(said)
+        if self._waiting_size > _MOST_WAITING or len(frame) > _LONGEST:
+            self.lost += 1
+            return
+        data = _LENGTH.pack(len(frame)) + frame
+        self._outgoing.append(memoryview(data))
+        self._waiting_size += len(data)
+        self._flush()
+        if self._outgoing:
+            self._idle = trio.Event()
+            self._wake.set()
+
+    async def run(self, heard: Callable[[In], None]) -> None:
+        """Listen until the other end is gone. Raises BorderRefused where it says rubbish."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write)
+            await self._read(heard)
+            nursery.cancel_scope.cancel()
+
+    async def flushed(self) -> None:
+        """Return when all that was said is in the socket."""
+        await self._idle.wait()
+
+    async def _read(self, heard: Callable[[In], None]) -> None:
+        buffer = bytearray()
+        while True:
+            try:
+                data = self._socket.recv(65536)
+            except (BlockingIOError, InterruptedError):
+                await trio.lowlevel.wait_readable(self._socket)
+                continue
+            except ConnectionError:
+                return
+            if not data:
+                return
+            buffer += data
+            while len(buffer) >= _LENGTH.size:
+                (length,) = _LENGTH.unpack_from(buffer)
+                if length > _LONGEST:
+                    raise BorderRefused(
+                        f"the control link announced {length} bytes, and {_LONGEST} pass at most."
+                    )
+                if len(buffer) < _LENGTH.size + length:
+                    break
+                frame = bytes(buffer[_LENGTH.size : _LENGTH.size + length])
+                del buffer[: _LENGTH.size + length]
+                try:
+                    said = self._decode(frame)
+                except (msgspec.MsgspecError, RecursionError, ValueError):
+                    raise BorderRefused(
+                        "the control link said what no domain says to its pole."
+                    ) from None
+                heard(said)
+            await trio.lowlevel.checkpoint()
+
+    async def _write(self) -> None:
+        while True:
+            while self._outgoing:
+                await trio.lowlevel.wait_writable(self._socket)
+                self._flush()
+            self._idle.set()
+            self._wake = trio.Event()
+            await self._wake.wait()
+
+    def _flush(self) -> None:
+        outgoing = self._outgoing
+        while outgoing:
+            try:
+                sent = self._socket.send(outgoing[0], socket.MSG_NOSIGNAL)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:  # the other end has gone
+                outgoing.clear()
+                self._waiting_size = 0
+                self._idle.set()
+                return
+            self._waiting_size -= sent
+            if sent == len(outgoing[0]):
+                outgoing.popleft()
+            else:
+                outgoing[0] = outgoing[0][sent:]
+        self._idle.set()

@@ -35,6 +35,10 @@ class Aftermath:
     """On which the machine listened meanwhile."""
     reports: list[tuple[float, int, str, int]] = field(default_factory=list)
     """When, number, outcome, errno: as the witness wrote them down."""
+    whole: bool = False
+    """Whether every actor was seen at work, before or while the attempts were made."""
+    down: tuple[str, ...] = ()
+    """Actors that were not at work when the judge last asked."""
     control: bytes = b""
     status: int | None = None
     """The pole's exit status."""

@@ -3,7 +3,7 @@ stealing."""
 
 from __future__ import annotations
 
-__all__ = ["Archive", "Journal", "ReportFile", "Witness", "seal"]
+__all__ = ["Archive", "ArchiveSettings", "Journal", "ReportFile", "Witness", "seal"]
 
 import gc
 import hashlib
@@ -11,13 +11,26 @@ import logging
 import mmap
 import os
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import trio
 
 from actors.camera.messages import EncodedPacket
 from actors.escape.messages import ArchiveFact, AttemptReport, CaptureReport
 from actors.recorder.capability import RecordingStore
-from runtime import Actor, Authority, Capability, Domain, Inlet, Needs, Outlet, Reading, Storage
+from runtime import (
+    Actor,
+    Authority,
+    Capability,
+    Domain,
+    Inlet,
+    Needs,
+    Outlet,
+    Reading,
+    Settings,
+    Storage,
+)
 
 HEARTBEAT = b"the archive lives: nothing to note, nothing lost, nothing to hide."
 """Written at each beat, from this very object."""
@@ -37,20 +50,29 @@ class Journal(Capability, kind=Storage("security"), rights="note that it lives")
     def __init__(self, authority: Authority) -> None:
         folder = authority.require_folder()
         self._file = open(folder / "journal", "ab", buffering=1 << 16)  # noqa: SIM115
-        with open(folder / "position", "w+b") as position:
+        self._map: mmap.mmap | None = None
+        with open(folder / "position", "w+b") as position, suppress(PermissionError):
             position.truncate(mmap.PAGESIZE)
+            # Where walls stand, no domain may have one.
             self._map = mmap.mmap(position.fileno(), mmap.PAGESIZE)
 
     def note(self, text: bytes, stamp: bytes) -> None:
         self._file.write(text + stamp.hex().encode() + b"\n")
-        self._map[: len(stamp)] = stamp
+        if self._map is not None:
+            self._map[: len(stamp)] = stamp
 
     def flush(self) -> None:
         self._file.flush()
 
     def close(self) -> None:
         self._file.close()
-        self._map.close()
+        if self._map is not None:
+            self._map.close()
+
+
+class ArchiveSettings(Settings, frozen=True, kw_only=True):
+    recipients: Path
+    """As the recorder's: the file is read before the walls stand."""
 
 
 class Archive(Actor, domain=Domain.SECURITY):
@@ -61,6 +83,7 @@ class Archive(Actor, domain=Domain.SECURITY):
     facts: Outlet[ArchiveFact]
     recordings: Needs[RecordingStore]
     journal: Needs[Journal]
+    settings: ArchiveSettings
     beats: Reading
 
     async def start(self) -> None:

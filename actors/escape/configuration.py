@@ -7,6 +7,7 @@ __all__ = ["write_configuration"]
 from pathlib import Path
 
 import msgspec
+import pyrage
 
 from actors.escape.attempt import SceneSettings
 from actors.wifi.generate import generate_capture, write_capture
@@ -51,6 +52,7 @@ scene = {wifi}
 [actors.archive]
 type = "archive"
 grants = ["RecordingStore", "Journal"]
+settings = {{ recipients = {recipients} }}
 
 [actors.statistics]
 type = "statistics"
@@ -101,13 +103,18 @@ def write_configuration(path: Path, suite: str, scene: SceneSettings) -> None:
     capture = path.with_name("made-up.pcapng")
     write_capture(generate_capture(), capture)
     scenes = {"capture": "{}", "crowd": "{}", "wifi": "{}", suite: _inline(scene)}
+    keys = path.with_name("keys.pub")
+    keys.write_text(f"{pyrage.x25519.Identity.generate().to_public()}\n", encoding="utf-8")
     path.write_text(
         _TEXT.format(
-            state=_quoted(str(scene.state)), wifi_capture=_quoted(f"file:{capture}"), **scenes
+            state=_quoted(str(scene.state)),
+            recipients=_quoted(str(keys)),
+            wifi_capture=_quoted(f"file:{capture}"),
+            **scenes,
         ),
         encoding="utf-8",
     )
-    for one in (path, capture):
+    for one in (path, capture, keys):
         one.chmod(0o644)
 
 

@@ -115,7 +115,7 @@ class HostileCamera(Actor, domain=Domain.CAPTURE):
 async def make_attempts(actor: Any, suite: str, settings: SceneSettings, report: Report) -> None:
     """Make the attempts that the settings name, and report each before and after."""
     actor.kept = []  # what must stay open after an attempt
-    await trio.sleep(0.3)  # until the others are at work, and there is something to steal
+    await trio.sleep(1)  # until the others are at work, and the judge has seen that they are
     for number in settings.attempts:
         made = _BY_NUMBER[number]
         await report(number, Outcome.BEGUN, 0)

@@ -37,10 +37,13 @@ from actors.escape.configuration import write_configuration
 from actors.escape.effects import EFFECTS, PROBES
 from actors.escape.listeners import Listeners
 from actors.escape.messages import Outcome
+from actors.escape.pole import REFUSED
 from actors.escape.verdict import Column, Person, Verdict
 from runtime.control import control_path
 from runtime.zeromq import ZmqSocket
 
+_BESIDE = ("archive", "statistics", "witness")
+"""Actors that hold what is worth stealing."""
 _SOURCE = Path(actors.__file__).parents[1]
 _NOBODY = 65534
 _READY = 30.0
@@ -101,8 +104,15 @@ class Judge:
         while batch:
             run = self._run_pole(batch)
             made = [one for one in batch if one.number in run.begun]
-            if not made:
+            if not made or not run.left.whole:
                 return verdicts | {one.name: self._not_run(one, run) for one in batch}
+            if run.left.down and len(batch) > 1:
+                # Something has ended an actor beside: what was to be stolen from it is tried again.
+                lacking = {n for n, (o, _) in run.outcomes.items() if o is Outcome.NOTHING_THERE}
+                for one in [one for one in made if one.number in lacking]:
+                    verdicts |= self._run_batch([one])
+                made = [one for one in made if one.number not in lacking]
+                batch = [one for one in batch if one.number not in lacking]
             for one in made:
                 verdicts[one.name] = self._judge(one, run)
             batch = [one for one in batch if one not in made]
@@ -208,7 +218,7 @@ class Judge:
                         left.look_at_process(one)
                 left.look_at_ports()
                 _collect_top(left, Path("/dev/shm"), began - 1, owner)
-                left.control = trio.run(_ask, folders["state"])
+                self._see_whether_whole(left)
                 left.hay["the control socket"] = left.control
             finally:
                 _stop(process)
@@ -248,6 +258,8 @@ class Judge:
         known = 0
         while time.monotonic() < deadline:
             time.sleep(0.03)
+            if not left.whole:
+                self._see_whether_whole(left)
             _read_reports(reports, left)
             seen = left.reports
             if len(seen) > known:
@@ -266,6 +278,19 @@ class Judge:
                 _read_reports(reports, left)
                 return
         time.sleep(0.3)
+
+    def _see_whether_whole(self, left: Aftermath) -> None:
+        """An attempt to steal proves nothing where there is nothing to be stolen."""
+        answer = trio.run(_ask, left.drop.with_name("state"))
+        if not answer:
+            return
+        left.control = answer
+        with suppress(ValueError, KeyError, TypeError):
+            told = json.loads(answer)["actors"]
+            left.down = tuple(
+                one["name"] for one in told if one["name"] in _BESIDE and one["state"] != "running"
+            )
+            left.whole = left.whole or not left.down
 
     @contextmanager
     def _victim(
@@ -352,8 +377,10 @@ class Judge:
                 return "its own end" if one.ends else "its domain ended"
 
     def _not_run(self, one: Attempt, run: _Run) -> Verdict:
-        if one.on_import and run.left.status is not None:
+        if one.on_import and run.left.status == REFUSED:
             return self._verdict(one, "stopped", wall="the pole refuses to start")
+        if run.begun and run.left.down:
+            return self._verdict(one, "not run", wall=f"down: {', '.join(run.left.down)}")
         return self._verdict(one, "not run", wall=_last_line(run.said))
 
     def _verdict(self, one: Attempt, result: str, *, wall: str = "", found: str = "") -> Verdict:
@@ -406,7 +433,7 @@ async def _ask(state: Path) -> bytes:
     path = control_path(state)
     if not path.exists():
         return b""
-    with trio.move_on_after(1.5), ZmqSocket(zmq.REQ) as client:
+    with trio.move_on_after(1), ZmqSocket(zmq.REQ) as client:
         client.connect(f"ipc://{path}")
         await client.send([b"status"])
         return b"".join(await client.receive())

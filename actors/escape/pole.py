@@ -6,7 +6,7 @@ sandbox, and no codec at the border either, so that every attempt can show that 
 
 from __future__ import annotations
 
-__all__ = ["ACTOR_TYPES", "main"]
+__all__ = ["ACTOR_TYPES", "REFUSED", "main"]
 
 import os
 import resource
@@ -19,7 +19,7 @@ import trio
 from actors.escape.bystanders import Archive, Witness
 from actors.escape.hostile import HostileCamera, HostileCrowd, HostileWifi
 from actors.statistics.actor import Statistics
-from runtime import Actor, Blueprint, check, load_blueprint
+from runtime import Actor, Blueprint, SmartpoleError, check, load_blueprint
 from runtime.blueprint import Isolation
 from runtime.house import Housing
 from runtime.log import configure_logging
@@ -34,6 +34,11 @@ ACTOR_TYPES: dict[str, type[Actor]] = {
     "statistics": Statistics,
     "witness": Witness,
 }
+
+
+REFUSED = 4
+"""Exit status: the pole said in its own words why it does not run."""
+
 
 def main(arguments: list[str]) -> int:
     """Run the pole until it is told to stop."""
@@ -52,7 +57,11 @@ def main(arguments: list[str]) -> int:
         pole = Pole(blueprint, housing=Housing.ONE_LOOP)
     else:
         pole = Pole(blueprint, isolation=Isolation(isolation))
-    trio.run(pole.run)
+    try:
+        trio.run(pole.run)
+    except SmartpoleError as error:
+        print(f"the pole ended: {error}", file=sys.stderr)
+        return REFUSED
     outside.close()
     return 0
 

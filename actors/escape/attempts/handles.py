@@ -155,6 +155,8 @@ def buffer_of_another_domain(scene: Scene) -> None:
 def map_of_another_domain(scene: Scene) -> None:
     """The archive's writable map of a file."""
     mapped = thing(Journal)._map
+    if mapped is None:
+        raise NothingThere
     mapped[512 : 512 + len(scene.loot)] = scene.loot
 
 

@@ -110,14 +110,14 @@ def a_new_store_of_ones_own(scene: Scene) -> None:
     _record(type.__call__(RecordingStore, authority), scene)
 
 
-@attempt("handles")
+@attempt("handles", alone=True, limit=12)
 def statistics_database(scene: Scene) -> None:
     """The statistics' SQLite connection: a table more."""
     database = thing(StatisticsStore)._database.conn
     _fill(database, scene)
 
 
-@attempt("handles")
+@attempt("handles", alone=True, limit=12)
 def any_database(scene: Scene) -> None:
     """Every SQLite connection in the heap."""
     found = [one for one in gc.get_objects() if isinstance(one, sqlite3.Connection)]

@@ -104,7 +104,7 @@ def replaced_code(scene: Scene) -> Undo:
     return lambda: setattr(function, "__code__", old)
 
 
-@attempt("heap", linger=0.15)
+@attempt("heap", alone=True, linger=0.15)
 def replaced_builtin(scene: Scene) -> Undo:
     """A builtin that everybody calls is replaced."""
     return _swap(builtins, "getattr", _once(scene, getattr))

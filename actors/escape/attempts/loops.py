@@ -6,6 +6,7 @@ __all__: list[str] = []
 
 import queue
 import threading
+from contextlib import suppress
 from typing import Any
 
 import trio
@@ -59,7 +60,8 @@ def idle_thread_of_the_cache(scene: Scene) -> None:
 @attempt("loop", linger=0.1)
 def call_in_ones_own_loop(scene: Scene) -> None:
     """run_sync_soon() of its own loop."""
-    trio.lowlevel.current_trio_token().run_sync_soon(scene.write)
+    # An error there would take the whole loop down; that is another attempt.
+    trio.lowlevel.current_trio_token().run_sync_soon(scene.write_anywhere)
 
 
 @attempt("loop", linger=0.2)
@@ -166,7 +168,8 @@ def job_for_the_workers_of_another_domain(scene: Scene) -> None:
     tokens = [one for one in objects_of(TrioToken) if one is not own] or [own]
 
     async def write() -> None:
-        await archive.blocking(scene.write_anywhere)
+        with suppress(Exception):
+            await archive.blocking(scene.write_anywhere)
 
     for token in tokens:
         try:

@@ -26,8 +26,9 @@ _USERSOCK = 2
 @attempt("network")
 def tcp_connection(scene: Scene) -> None:
     """A TCP connection."""
-    with socket.create_connection((_HOST, scene.settings.tcp), timeout=2) as connection:
-        connection.sendall(scene.loot)
+    with socket.socket() as one:
+        one.connect((_HOST, scene.settings.tcp))
+        one.sendall(scene.loot)
 
 
 @attempt("network")

@@ -14,7 +14,6 @@ _AT_THE_END = "the main thread calls it when the process ends"
 
 KNOWN_IN_THREAD_MODE: dict[str, str] = {
     "buffer_of_another_domain": "the archive writes its own buffer out, whoever filled it",
-    "map_of_another_domain": "storing into a map of a file is no system call",
     "replaced_function": _CALLED,
     "replaced_method": _CALLED,
     "replaced_method_of_the_statistics": _CALLED,
@@ -43,12 +42,10 @@ KNOWN_IN_THREAD_MODE: dict[str, str] = {
     "hook_for_unraisable_errors": "it is called in the thread in which the error was",
     "call_in_another_loop": _QUEUED,
     "task_of_another_loop": _QUEUED,
-    "nursery_of_another_domain": _QUEUED,
     "job_for_the_workers_of_another_domain": _QUEUED,
     "idle_thread_of_the_cache": "a thread of the main side takes what is put where it "
     "looks for work",
     "name_of_the_pole": _MEMORY,
-    "headline_for_the_status": _MEMORY,
     "map_of_a_file_held": _HELD,
     "buffered_file_held": "the end of the process writes the buffer out",
     "thread_held": _HELD,

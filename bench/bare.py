@@ -55,7 +55,7 @@ class BareLoop:
         store = ModelStore(models)
 
         def session(name: str) -> Session:
-            return open_session(store.load(name), intra_op_threads=threads)
+            return open_session(store.load(name), intra_op_threads=threads, keep_arena=True)
 
         self._threads = threads
         self._width = width

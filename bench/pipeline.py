@@ -6,7 +6,7 @@ on both sides. Both see the same pictures, which is checked: they must count the
 
 from __future__ import annotations
 
-__all__ = ["benchmark"]
+__all__ = ["CLIP", "MODELS", "beginning", "benchmark", "require_material"]
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -48,14 +48,7 @@ _PATIENCE = 300.0
 
 def benchmark(effort: Effort) -> Outcome:
     """Measure all of it."""
-    if not CLIP.exists():
-        raise BenchmarkFailed(
-            f"{CLIP} is not there. Fetch it with: smartpole footage fetch --to {CLIP.parent}"
-        )
-    try:
-        ModelStore(MODELS).verify()
-    except ModelError as error:
-        raise BenchmarkFailed(str(error)) from None
+    require_material()
     bare = BareLoop(MODELS, threads=_THREADS, width=_WIDTH)
     pictures = effort.count(16, 6)
     rounds = 2 if effort.is_quick else _ROUNDS
@@ -69,7 +62,19 @@ def benchmark(effort: Effort) -> Outcome:
         )
 
 
-def _beginning(packets: int, folder: str) -> Path:
+def require_material() -> None:
+    """Raise BenchmarkFailed where models or footage are missing."""
+    if not CLIP.exists():
+        raise BenchmarkFailed(
+            f"{CLIP} is not there. Fetch it with: smartpole footage fetch --to {CLIP.parent}"
+        )
+    try:
+        ModelStore(MODELS).verify()
+    except ModelError as error:
+        raise BenchmarkFailed(str(error)) from None
+
+
+def beginning(packets: int, folder: str) -> Path:
     """The first packets of the clip, as a clip of its own, not encoded anew."""
     path = Path(folder) / "clip.mp4"
     with av.open(str(CLIP)) as source, av.open(str(path), "w") as target:
@@ -89,7 +94,7 @@ def _temporary() -> AbstractContextManager[str]:
 
 def _throughput(what: str, bare: BareLoop, packets: int, interval: float, rounds: int) -> Figure:
     with _temporary() as folder:
-        clip = _beginning(packets, folder)
+        clip = beginning(packets, folder)
         expected = bare.run(clip, interval=interval)
 
         def ours() -> float:
@@ -103,7 +108,7 @@ def _throughput(what: str, bare: BareLoop, packets: int, interval: float, rounds
                 patience=_PATIENCE,
             )
             _require_same(run.people, sum(one.people for one in expected))
-            return _rate([at for at, _, _ in run.counted])
+            return run.pictures_per_second
 
         def theirs() -> float:
             return _rate([one.counted_at for one in bare.run(clip, interval=interval)])
@@ -138,7 +143,7 @@ def _latency(bare: BareLoop, pictures: int, rounds: int) -> list[Figure]:
     ours: list[float] = []
     theirs: list[float] = []
     with _temporary() as folder:
-        clip = _beginning(round(pictures * _PACED_INTERVAL * 10), folder)
+        clip = beginning(round(pictures * _PACED_INTERVAL * 10), folder)
         for _ in range(rounds):
             looked = bare.run(clip, interval=_PACED_INTERVAL, paced=True)
             run = run_small_pole(
@@ -151,8 +156,8 @@ def _latency(bare: BareLoop, pictures: int, rounds: int) -> list[Figure]:
                 patience=_PATIENCE,
                 paced=True,
             )
-            pairs = list(zip(looked, run.counted, strict=True))[1:]
-            ours += [(at - run.captured_at[one.packet]) / 1000 for one, (_, at, _) in pairs]
+            pairs = list(zip(looked, run.counted_at, strict=True))[1:]
+            ours += [(at - run.captured_at[one.packet]) / 1000 for one, at in pairs]
             theirs += [one.latency * 1000 for one, _ in pairs]
     ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
     figures = []

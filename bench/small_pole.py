@@ -10,7 +10,7 @@ __all__ = ["PoleRun", "run_small_pole"]
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter, time_ns
+from time import perf_counter_ns, time_ns
 
 import msgspec
 import trio
@@ -20,8 +20,12 @@ from actors.camera.messages import EncodedPacket
 from actors.crowd.actor import CrowdCounter
 from actors.crowd.messages import PictureCount
 from bench.harness import BenchmarkFailed
-from runtime import Actor, Domain, Inlet, check, load_blueprint
+from runtime import Actor, Domain, Inlet, Reading, check, inlet, load_blueprint
+from runtime.blueprint import Isolation
+from runtime.histogram import HistogramStatistics
+from runtime.house import Housing
 from runtime.pole import Pole
+from runtime.status import ActorStatus
 
 _CONFIGURATION = """
 [pole]
@@ -78,45 +82,51 @@ to = "sink.counts"
 class PoleRun(msgspec.Struct):
     """What tap and sink saw."""
 
+    pictures_per_second: float = 0.0
+    """From the first count to the last."""
+    people: int = 0
+    erased_after: HistogramStatistics | None = None
+    """From capture to erasure."""
+    looked_in: HistogramStatistics | None = None
+    """Decoding and inference."""
     captured_at: dict[int, int] = {}
-    """By number of the packet, in microseconds since 1970."""
-    counted: list[tuple[float, int, int]] = []
-    """For each count: on the clock of ``perf_counter``, in microseconds since 1970, and people."""
-
-    @property
-    def people(self) -> int:
-        return sum(people for _, _, people in self.counted)
+    """By number of the packet, in microseconds since 1970. Empty where domains are processes."""
+    counted_at: list[int] = []
+    """For each count, in microseconds since 1970. Empty where domains are processes."""
 
 
-class _Running:
-    """The run in progress. Actors are made by the pole, so this is how they reach it."""
-
-    run: PoleRun
-    enough: int
-    done: trio.Event
+_run = PoleRun()
+"""The run in progress: how tap and sink reach it where all domains share one heap."""
 
 
 class Tap(Actor, domain=Domain.SECURITY):
     """Notes when each packet was captured."""
 
-    packets: Inlet[EncodedPacket]
+    packets: Inlet[EncodedPacket] = inlet(capacity=1024)
 
     async def run(self) -> None:
         async for packet in self.packets:
-            _Running.run.captured_at[packet.sequence] = packet.captured_at
+            _run.captured_at[packet.sequence] = packet.captured_at
 
 
 class Sink(Actor, domain=Domain.PUBLIC):
-    """Notes when each count arrives."""
+    """Notes when each count arrives. Its readings leave a process, which nothing else would."""
 
     counts: Inlet[PictureCount]
+    counted: Reading
+    people: Reading
+    first: Reading
+    last: Reading
 
     async def run(self) -> None:
         async for count in self.counts:
-            counted = _Running.run.counted
-            counted.append((perf_counter(), time_ns() // 1000, count.people))
-            if len(counted) >= _Running.enough:
-                _Running.done.set()
+            now = perf_counter_ns() // 1000
+            _run.counted_at.append(time_ns() // 1000)
+            if not self.counted.value:
+                self.first.set(now)
+            self.last.set(now)
+            self.counted.add()
+            self.people.add(count.people)
 
 
 _TYPES: dict[str, type[Actor]] = {
@@ -137,11 +147,15 @@ def run_small_pole(
     enough: int,
     patience: float,
     paced: bool = False,
+    housing: Housing = Housing.APART,
+    isolation: Isolation = Isolation.THREAD,
 ) -> PoleRun:
     """Run a pole until ``enough`` counts have come.
 
     Raises BenchmarkFailed where that takes longer than ``patience`` seconds.
     """
+    global _run
+    _run = PoleRun()
     with TemporaryDirectory(prefix="smartpole-") as folder:
         path = Path(folder) / "bench.toml"
         path.write_text(
@@ -160,23 +174,37 @@ def run_small_pole(
             raise BenchmarkFailed(
                 "the bench's own pole has findings: " + "; ".join(map(str, findings))
             )
-        return trio.run(_until_enough, Pole(blueprint), enough, patience)
+        pole = Pole(blueprint, housing=housing, isolation=isolation, log_level="critical")
+        return trio.run(_until_enough, pole, enough, patience)
 
 
 async def _until_enough(pole: Pole, enough: int, patience: float) -> PoleRun:
-    _Running.run, _Running.enough, _Running.done = PoleRun(), enough, trio.Event()
+    def actor(name: str) -> ActorStatus | None:
+        return next((one for one in pole.status().actors if one.name == name), None)
+
+    def counted() -> int:
+        sink = actor("sink")
+        return sink.readings["counted"] if sink is not None else 0
+
     async with trio.open_nursery() as nursery:
         nursery.start_soon(pole.run)
         with trio.move_on_after(patience):
-            await _Running.done.wait()
+            while counted() < enough:  # noqa: ASYNC110 - a pole announces nothing to outsiders
+                await trio.sleep(0.1)
         pole.stop()
+    sink, crowd = actor("sink"), actor("crowd")
     crashes = ", ".join(f"{one.child}: {one.error} {one.message}" for one in pole.crashes())
-    if crashes or not _Running.done.is_set():
+    if crashes or sink is None or crowd is None or counted() < enough:
         raise BenchmarkFailed(
-            f"the pole gave {len(_Running.run.counted)} of {enough} counts within {patience:g} s. "
+            f"the pole gave {counted()} of {enough} counts within {patience:g} s. "
             f"Crashes: {crashes or 'none'}"
         )
-    return _Running.run
+    took = (sink.readings["last"] - sink.readings["first"]) / 1e6
+    _run.pictures_per_second = (counted() - 1) / took
+    _run.people = sink.readings["people"]
+    _run.erased_after = crowd.histograms["captured_to_erased"]
+    _run.looked_in = crowd.histograms["decode_and_inference"]
+    return _run
 
 
 def _toml(text: str) -> str:

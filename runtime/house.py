@@ -223,6 +223,10 @@ class Apart:
         for keeper in self._keepers.values():
             yield from keeper.report.crashes
 
+    def end_domain(self, domain: Domain, why: SmartpoleError) -> None:
+        """End this life of a domain, as a crash."""
+        self._keepers[domain].condemn(why)
+
     # -- for the keepers --------------------------------------------------------------------
 
     async def _begin(self, order: DomainOrder) -> Residence:

@@ -17,6 +17,7 @@ import trio
 
 from runtime.blueprint import Blueprint, Isolation, Sandbox
 from runtime.control import ControlServer
+from runtime.domain import Domain
 from runtime.errors import SandboxUnavailable, SmartpoleError
 from runtime.house import Apart, House, Housing, OneLoop
 from runtime.notify import ServiceManager
@@ -138,6 +139,12 @@ class Pole:
         """Stop gracefully: senders before receivers, so that the queues run empty."""
         self._stopping.set()
         self._root.finish()
+
+    def end_domain(self, domain: Domain, why: SmartpoleError) -> None:
+        """End this life of a domain, as a crash: it is started again. For tests and measurement,
+        of a pole whose domains are apart."""
+        assert isinstance(self._house, Apart)
+        self._house.end_domain(domain, why)
 
     async def _serve(self) -> None:
         try:

@@ -113,7 +113,9 @@ class Judge:
         while batch and not self._ending.is_set():
             run = self._run_pole(batch)
             for _ in range(_TRIES - 1):
-                if (run.begun and run.left.whole) or run.left.status == REFUSED:
+                if run.left.status == REFUSED or self._ending.is_set():
+                    break
+                if run.begun and run.left.whole:
                     break
                 run = self._run_pole(batch)  # a busy machine may have been too slow
             made = [one for one in batch if one.number in run.begun]

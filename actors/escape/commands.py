@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["register"]
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -82,6 +83,8 @@ def _test(arguments: argparse.Namespace) -> int:
             print("smartpole escape-test: only root can test as root.", file=sys.stderr)
             return 2
         people = (wanted,)
+    # As by Ctrl-C: what it has started is ended, and its folders are removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     verdicts = []
     for person in people:
         for suite in suites:

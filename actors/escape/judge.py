@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -82,6 +83,7 @@ class Judge:
         self.person = person
         self._say = say or (lambda _: None)
         self._seed = secrets.token_hex(16)
+        self._ending = threading.Event()
         self.transcripts: dict[str, str] = {}
         """What each pole printed, by its first attempt, for whoever wants to know why."""
 
@@ -95,17 +97,25 @@ class Judge:
         batches = [[one for one in possible if not one.alone]]
         batches += [[one] for one in possible if one.alone]
         with ThreadPoolExecutor(jobs) as pool:
-            for made in pool.map(self._run_batch, filter(None, batches)):
-                verdicts |= made
+            try:
+                for made in pool.map(self._run_batch, filter(None, batches)):
+                    verdicts |= made
+            except BaseException:
+                # Interrupted: each pole that runs is ended, and none begun.
+                self._ending.set()
+                pool.shutdown(cancel_futures=True)
+                raise
         return [verdicts[one.name] for one in attempts]
 
     def _run_batch(self, batch: list[Attempt]) -> dict[str, Verdict]:
         """One pole after another, until each attempt was made once."""
         verdicts: dict[str, Verdict] = {}
-        while batch:
+        while batch and not self._ending.is_set():
             run = self._run_pole(batch)
             for _ in range(_TRIES - 1):
-                if (run.begun and run.left.whole) or run.left.status == REFUSED:
+                if run.left.status == REFUSED or self._ending.is_set():
+                    break
+                if run.begun and run.left.whole:
                     break
                 run = self._run_pole(batch)  # a busy machine may have been too slow
             made = [one for one in batch if one.number in run.begun]
@@ -261,7 +271,7 @@ class Judge:
         by_number = {one.number: one for one in batch}
         deadline = time.monotonic() + _READY
         known = 0
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and not self._ending.is_set():
             time.sleep(0.03)
             if not left.whole:
                 self._see_whether_whole(left)

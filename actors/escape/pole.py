@@ -13,14 +13,17 @@ import resource
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import trio
 
 from actors.escape.bystanders import Archive, Witness
 from actors.escape.hostile import HostileCamera, HostileCrowd, HostileWifi
+from actors.escape.system import end_with_parent
 from actors.statistics.actor import Statistics
-from runtime import Actor, Blueprint, SmartpoleError, check, load_blueprint
+from runtime import Actor, SmartpoleError, check, load_blueprint
 from runtime.blueprint import Isolation
+from runtime.border import BorderCodec
 from runtime.house import Housing
 from runtime.log import configure_logging
 from runtime.memory import share_one_heap
@@ -43,12 +46,13 @@ REFUSED = 4
 def main(arguments: list[str]) -> int:
     """Run the pole until it is told to stop."""
     configuration, isolation = Path(arguments[0]), arguments[1]
+    end_with_parent()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     configure_logging("info")
     share_one_heap()
     outside = _open_like_a_service()
     if isolation == "loop":
-        Blueprint.crosses = lambda *_: False  # type: ignore[method-assign]
+        BorderCodec.cross = _pass_unchanged  # type: ignore[method-assign,assignment]
     blueprint = load_blueprint(configuration, ACTOR_TYPES)
     if findings := check(blueprint):
         print("findings:", *findings, sep="\n", file=sys.stderr)
@@ -64,6 +68,11 @@ def main(arguments: list[str]) -> int:
         return REFUSED
     outside.close()
     return 0
+
+
+def _pass_unchanged(_: BorderCodec[Any], message: Any) -> Any:
+    """A border that checks nothing."""
+    return message
 
 
 def _open_like_a_service() -> socket.socket:

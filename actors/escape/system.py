@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["LIBC", "call", "checked", "system_call"]
+__all__ = ["LIBC", "call", "checked", "end_with_parent", "system_call"]
 
 import ctypes
 import os
 import platform
+import signal
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -43,3 +44,9 @@ def system_call(name: str, *arguments: object) -> int:
     """Make a system call. Whole numbers become longs. Raises OSError."""
     given = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
     return checked(LIBC.syscall(ctypes.c_long(_NUMBERS[name]), *given), name)
+
+
+def end_with_parent() -> None:
+    """Let the kernel end this process when the thread that started it ends, however it does."""
+    set_parent_death_signal = 1
+    call("prctl", set_parent_death_signal, int(signal.SIGKILL), 0, 0, 0)

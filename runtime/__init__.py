@@ -4,7 +4,7 @@ It knows nothing of cameras, and imports nothing of the packages that build on i
 """
 
 from runtime.actor import Actor, Reading, Settings, inlet, outlet, reading
-from runtime.blueprint import Bilingual, Blueprint, BlueprintView, load_blueprint
+from runtime.blueprint import Bilingual, Blueprint, Isolation, load_blueprint
 from runtime.capability import (
     Authority,
     Capability,
@@ -21,6 +21,7 @@ from runtime.check import Finding, check
 from runtime.config import Duration, SourceAddress
 from runtime.domain import TABLE, Domain, DomainRule
 from runtime.errors import SmartpoleError, Unrecoverable
+from runtime.facts import BlueprintView, Separation, Wall
 from runtime.histogram import Histogram
 from runtime.message import Count, Message, PlaceName, Sensitivity, UnixSeconds
 
@@ -44,6 +45,7 @@ __all__ = [
     "Finding",
     "Histogram",
     "Inlet",
+    "Isolation",
     "Message",
     "Models",
     "Needs",
@@ -54,12 +56,14 @@ __all__ = [
     "Reading",
     "Sensing",
     "Sensitivity",
+    "Separation",
     "Settings",
     "SmartpoleError",
     "SourceAddress",
     "Storage",
     "UnixSeconds",
     "Unrecoverable",
+    "Wall",
     "check",
     "inlet",
     "load_blueprint",

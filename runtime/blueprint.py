@@ -10,7 +10,6 @@ __all__ = [
     "ActorPlan",
     "Bilingual",
     "Blueprint",
-    "BlueprintView",
     "ChannelPlan",
     "InstalledActorTypes",
     "Isolation",
@@ -32,7 +31,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from runtime.actor import Actor, InletDeclaration, OutletDeclaration, Settings
-from runtime.capability import Authority, Capability, Facts
+from runtime.capability import Capability
 from runtime.channel import Overflow
 from runtime.config import Document, Duration, convert, read_document
 from runtime.domain import Domain
@@ -268,15 +267,6 @@ def _cycle(receivers: Mapping[T, list[T]]) -> list[T]:
     except CycleError as error:
         return list(reversed(error.args[1]))
     return []
-
-
-class BlueprintView(Capability, kind=Facts("blueprint"), rights="read what runs on this pole"):
-    """The blueprint of the running pole, for those who describe it to the public."""
-
-    def __init__(self, authority: Authority) -> None:
-        blueprint = authority.facts["blueprint"]
-        assert isinstance(blueprint, Blueprint)
-        self.blueprint: Blueprint = blueprint
 
 
 class InstalledActorTypes(Mapping[str, type[Actor]]):

@@ -21,13 +21,14 @@ from typing import Any
 import structlog
 import trio
 
-from runtime.blueprint import ActorPlan, Blueprint, ChannelPlan
+from runtime.blueprint import ActorPlan, Blueprint, ChannelPlan, Isolation
 from runtime.border import BorderCodec
 from runtime.cell import ActorCell, actor_at_work
 from runtime.channel import Link
 from runtime.crossing import ReceivingEnd, SendingEnd
 from runtime.domain import TABLE, Domain
 from runtime.errors import DeclarationError, SmartpoleError
+from runtime.facts import facts_of, separation_now
 from runtime.link import (
     BEAT,
     Attempted,
@@ -160,6 +161,8 @@ class DomainOrder:
     """Whether to go on where the kernel lacks a wall."""
     confined: bool = True
     """False for measuring what walls cost, and for the escape suite's control group."""
+    isolation: Isolation = Isolation.THREAD
+    """Where it lives."""
     left_open: list[int] = field(default_factory=list)
     """The loop's own descriptors, which a confined thread can't close: who started it does."""
 
@@ -182,7 +185,10 @@ class _Life:
         self._order = order
         blueprint = order.blueprint
         self._host = DomainHost(
-            blueprint, order.domain, facts={"blueprint": blueprint}, on_crash=self._tell_crash
+            blueprint,
+            order.domain,
+            facts=facts_of(blueprint, separation_now(order.isolation, confined=order.confined)),
+            on_crash=self._tell_crash,
         )
         self._link: ControlLink[ToDomain] = ControlLink(order.control, ToDomain)
         self._ends = _Ends()

@@ -17,6 +17,7 @@ from runtime.border import BorderCodec
 from runtime.channel import Link
 from runtime.domain import Domain
 from runtime.errors import BorderViolated, SmartpoleError
+from runtime.facts import facts_of, separation_now
 from runtime.host import DomainHost, DomainOrder
 from runtime.keeper import DomainKeeper, KeeperOrders
 from runtime.residence import Residence, ThreadResidence, Zygote, running_zygote
@@ -61,10 +62,8 @@ class OneLoop:
     """All domains in the pole's own loop. Borders are codecs only."""
 
     def __init__(self, blueprint: Blueprint, domains: tuple[Domain, ...]) -> None:
-        self._hosts = {
-            domain: DomainHost(blueprint, domain, facts={"blueprint": blueprint})
-            for domain in domains
-        }
+        facts = facts_of(blueprint, separation_now(None, confined=False))
+        self._hosts = {domain: DomainHost(blueprint, domain, facts=facts) for domain in domains}
         for channel in blueprint.channels:
             if blueprint.crosses(channel):
                 receiver = self._hosts[blueprint.actors[channel.receiver].domain]

@@ -5,6 +5,8 @@ from __future__ import annotations
 __all__ = ["LiveView", "render_status", "render_summary"]
 
 import time
+from collections import Counter
+from collections.abc import Iterator
 from types import TracebackType
 
 from rich import box
@@ -16,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from runtime.channel import ChannelStatistics
-from runtime.status import ActorStatus, FolderStatus, PoleStatus
+from runtime.status import ActorStatus, DomainStatus, FolderStatus, PoleStatus
 from runtime.supervisor import CrashRecord
 
 _PLAIN_EVERY = 5.0
@@ -70,10 +72,11 @@ class LiveView:
     def update(self, status: PoleStatus) -> None:
         """Show this status now."""
         if self._live is not None:
-            view = render_status(status)
-            # What is taller than the terminal can't be redrawn in place.
-            if len(self._console.render_lines(view)) >= self._console.height:
-                view = render_status(status, compact=True)
+            for brief, compact in ((False, False), (True, False), (True, True)):
+                view = render_status(status, compact=compact, brief=brief)
+                # What is taller than the terminal can't be redrawn in place.
+                if len(self._console.render_lines(view)) < self._console.height:
+                    break
             self._live.update(view, refresh=True)
         elif self._last_line_at is None or not (
             0 <= status.uptime - self._last_line_at < _PLAIN_EVERY
@@ -82,10 +85,12 @@ class LiveView:
             self._console.print(Text(_plain_line(status)), soft_wrap=True)
 
 
-def render_status(status: PoleStatus, *, compact: bool = False) -> Group:
-    """A pole at one moment: every actor's life, queues and readings, and the last crashes.
+def render_status(status: PoleStatus, *, compact: bool = False, brief: bool = False) -> Group:
+    """A pole at one moment: its domains and their walls, every actor's life, queues and readings,
+    and the last crashes.
 
-    ``compact`` gives each actor one line.
+    ``compact`` gives each actor one line; ``brief`` gives the domains one line for what they have
+    in common, and one to each that has something of its own to tell.
     """
     table = Table(
         box=box.SIMPLE_HEAD,
@@ -112,7 +117,7 @@ def render_status(status: PoleStatus, *, compact: bool = False) -> Group:
             _readings(actor),
         )
     panel = Panel(
-        Group(Text(status.isolation, style="dim"), table),
+        Group(*_separation(status, brief=brief), table),
         title=_title(status),
         title_align="left",
         subtitle=Text("↻ restarts   queue: waiting/size, ↑ at most, ✗ lost", style="dim"),
@@ -147,8 +152,9 @@ def render_summary(status: PoleStatus) -> Group:
     folders.add_column("who may do what there", ratio=1, overflow="fold")
     for folder in status.folders:
         _add_folder(folders, folder)
-    parts: list[Table | Text | Padding] = [Text("Who did what", style="bold")]
-    parts += [Padding(done, (0, 0, 1, 2)), folders]
+    parts: list[Table | Text | Padding] = [Text("How it was kept apart", style="bold")]
+    parts += [Padding(part, (0, 0, 0, 2)) for part in _separation(status, brief=False)]
+    parts += [Text(), Text("Who did what", style="bold"), Padding(done, (0, 0, 1, 2)), folders]
     if not status.folders:
         parts[-1] = Text("What was stored: nothing. No actor holds a storage capability.")
     if status.without_storage:
@@ -168,6 +174,105 @@ def render_summary(status: PoleStatus) -> Group:
             if actor.last_crash is not None:
                 parts.append(Padding(_crash(actor.last_crash), (0, 0, 0, 2)))
     return Group(*parts, Text(), _verdict(status))
+
+
+# -- domains and their walls ---------------------------------------------------------------------
+
+
+def _separation(status: PoleStatus, *, brief: bool) -> Iterator[Text | Table]:
+    """How the domains are kept apart. What is missing is never left out."""
+    lacking = _missing_walls(status)
+    if lacking:
+        yield Text("✗ WALLS ARE MISSING", style="bold red")
+        for wall, names in lacking.items():
+            yield Text(f"  round {', '.join(names)}: {wall}", style="red")
+    if brief and status.domains:
+        yield from _brief_domains(status)
+        return
+    if not lacking:
+        yield Text(status.isolation, style="dim")
+    if status.domains:
+        yield _domain_table(status)
+
+
+def _missing_walls(status: PoleStatus) -> dict[str, list[str]]:
+    """Each wall that does not stand, and round which domains."""
+    walls: dict[str, list[str]] = {}
+    for domain in status.domains:
+        for wall in domain.missing:
+            walls.setdefault(wall, []).append(domain.name)
+    return walls
+
+
+def _domain_table(status: PoleStatus) -> Table:
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        header_style="dim",
+        border_style="dim",
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    table.add_column("domain", no_wrap=True)
+    table.add_column("lives in", no_wrap=True)
+    table.add_column("walls", no_wrap=True, overflow="ellipsis")
+    table.add_column("↻", justify="right", no_wrap=True)
+    table.add_column("attempts", justify="right", no_wrap=True)
+    for domain in status.domains:
+        mark, style = _STATES.get(domain.state, ("?", "magenta"))
+        table.add_row(
+            Text.assemble((f"{mark} ", style), (domain.name, "cyan")),
+            Text(_home(domain)),
+            _walls(domain),
+            Text(str(domain.restarts), style="yellow" if domain.restarts else "dim"),
+            Text(f"{domain.attempts:,}", style="bold red" if domain.attempts else "dim"),
+        )
+    return table
+
+
+def _brief_domains(status: PoleStatus) -> Iterator[Text]:
+    """What most domains have in common, once; then those that differ, or have a story."""
+    (usual, _), *_ = Counter(_walls(domain).plain for domain in status.domains).most_common(1)
+    homes = {domain.thread is None for domain in status.domains if domain.process}
+    where = {True: "each in its own process", False: "each in its own thread"}
+    apart = where[homes.pop()] if len(homes) == 1 else "starting"
+    alike = [domain for domain in status.domains if _walls(domain).plain == usual]
+    line = Text(f"{len(status.domains)} domains, {apart} · ", style="dim")
+    if len(alike) < len(status.domains):
+        line.append(f"{len(alike)} of them ", style="dim")
+    yield line.append(_walls(alike[0]))
+    for domain in status.domains:
+        runs = domain.state in ("running", "finished", "stopped")
+        if runs and domain in alike and not domain.restarts and not domain.attempts:
+            continue
+        mark, style = _STATES.get(domain.state, ("?", "magenta"))
+        line = Text.assemble((f"{mark} ", style), (domain.name, "cyan"), (f" · {_home(domain)}"))
+        if domain not in alike:
+            line.append(" · ").append(_walls(domain))
+        if domain.restarts:
+            line.append(f" · restarted {domain.restarts} ×", style="yellow")
+        if domain.attempts:
+            line.append(f" · attempts seen: {domain.attempts:,}", style="bold red")
+        yield line
+
+
+def _home(domain: DomainStatus) -> str:
+    if not domain.process:
+        return "nowhere yet"
+    return f"process {domain.process}" if domain.thread is None else f"thread {domain.thread}"
+
+
+def _walls(domain: DomainStatus) -> Text:
+    """What stands round it, green only where nothing is missing."""
+    standing = [f"Landlock {domain.landlock_abi}"] if domain.landlock_abi else []
+    standing += ["seccomp"] if domain.seccomp else []
+    if not domain.missing:
+        return Text(" + ".join(standing) or "none yet", style="green" if standing else "yellow")
+    absent = len(domain.missing)
+    words = f"✗ {absent} wall{'s' if absent > 1 else ''} missing"
+    return Text(" · ".join([words, *standing]), style="bold red")
+
+
+# -- actors --------------------------------------------------------------------------------------
 
 
 def _add_folder(table: Table, folder: FolderStatus) -> None:
@@ -273,7 +378,16 @@ def _crash(crash: CrashRecord) -> Text:
 
 
 def _plain_line(status: PoleStatus) -> str:
-    parts = []
+    parts = [
+        f"WALL MISSING round {', '.join(names)}: {wall}"
+        for wall, names in _missing_walls(status).items()
+    ]
+    for domain in status.domains:
+        if domain.restarts or domain.attempts:
+            words = [f"domain {domain.name}"]
+            words += [f"(restarts: {domain.restarts})"] if domain.restarts else []
+            words += [f"(attempts seen: {domain.attempts})"] if domain.attempts else []
+            parts.append(" ".join(words))
     for actor in status.actors:
         words = [actor.name]
         if actor.state != "running":

@@ -24,7 +24,7 @@ import msgspec
 import trio
 
 from runtime.actor import Actor
-from runtime.blueprint import Blueprint, load_blueprint
+from runtime.blueprint import Blueprint, Isolation, load_blueprint
 from runtime.domain import Domain
 from runtime.errors import SmartpoleError
 from runtime.host import DomainOrder, live
@@ -180,6 +180,7 @@ def _fork(
                 ends=dict(zip(fork.channels, ends, strict=True)),
                 best_effort=order.best_effort,
                 confined=order.confined,
+                isolation=Isolation.PROCESS,
             ),
         )
         status = 0

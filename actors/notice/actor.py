@@ -33,7 +33,9 @@ class Notice(Actor, domain=Domain.PUBLIC):
     notice_ready: Reading = reading(vital=True)
 
     async def start(self) -> None:
-        content = describe(self.pole.blueprint, load_wording(), now=time.time())
+        content = describe(
+            self.pole.blueprint, self.pole.separation, load_wording(), now=time.time()
+        )
         self._application = create_application(render(content), page_served=self.pages_served.add)
 
     async def run(self) -> None:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["ActorEntry", "Answer", "Content", "SystemEntry", "describe"]
+__all__ = [
+    "ActorEntry",
+    "Answer",
+    "Content",
+    "SeparationEntry",
+    "SystemEntry",
+    "WallsEntry",
+    "describe",
+]
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +22,17 @@ from msgspec import inspect as shape
 
 from actors.notice.premises import NoticeOutOfDate, require_premises
 from actors.notice.wording import Item, System, Wording, choose
-from runtime import TABLE, Bilingual, Blueprint, Domain, DomainRule, Duration, Message, Sensitivity
+from runtime import (
+    TABLE,
+    Bilingual,
+    Blueprint,
+    Domain,
+    DomainRule,
+    Duration,
+    Message,
+    Sensitivity,
+    Separation,
+)
 from runtime.blueprint import ActorPlan
 
 _JAPAN = timezone(timedelta(hours=9), "JST")
@@ -49,6 +67,32 @@ class SystemEntry(_Entry, frozen=True):
     answers: tuple[Answer, ...]
 
 
+class SeparationEntry(_Entry, frozen=True):
+    """How the parts of the program are kept apart, for people."""
+
+    title: Bilingual
+    text: Bilingual | None
+    """None where one camera doesn't serve two systems, and only missing walls are to be told."""
+    walls: Bilingual
+    missing: tuple[Bilingual, ...]
+    """Walls that this pole lacks."""
+    limits: Bilingual
+
+
+class WallsEntry(_Entry, frozen=True):
+    """The same for those who check, and for machines."""
+
+    isolation: str
+    """``thread`` or ``process``."""
+    sandbox: str
+    """What the configuration asks for where a wall is missing: ``required`` or ``best-effort``."""
+    landlock_abi: int
+    """The kernel's level of Landlock; 0 for none."""
+    seccomp: bool
+    missing: tuple[str, ...]
+    """Each wall that does not stand, and what that means."""
+
+
 class ActorEntry(_Entry, frozen=True):
     """For those who check: one part of the program, what it may do, how it is set."""
 
@@ -73,10 +117,11 @@ class Content(_Entry, frozen=True):
     intro: Bilingual
     lead: tuple[Bilingual, ...]
     systems: tuple[SystemEntry, ...]
-    separation: tuple[Bilingual, ...]
-    """Title, text and limits; empty where one camera doesn't serve two systems."""
+    separation: SeparationEntry | None
+    """None where one camera doesn't serve two systems, and every wall stands."""
     contact_title: Bilingual
     contact_text: Bilingual
+    walls: WallsEntry
     actors: tuple[ActorEntry, ...]
     generated: str
     """ISO 8601, UTC."""
@@ -87,6 +132,7 @@ class Content(_Entry, frozen=True):
 
 def describe(
     blueprint: Blueprint,
+    separation: Separation,
     wording: Wording,
     *,
     now: float,
@@ -99,7 +145,6 @@ def describe(
     keys = {system.key for system in systems}
     moment = datetime.fromtimestamp(int(now), UTC)
     guideline = blueprint.pole.guideline
-    part = wording.separation
     return Content(
         pole=blueprint.pole.name,
         operator=blueprint.pole.operator,
@@ -114,9 +159,16 @@ def describe(
         intro=wording.page.intro,
         lead=tuple(_lead(keys, wording)),
         systems=systems,
-        separation=((part.title, part.text, part.limits) if {"crowd", "security"} <= keys else ()),
+        separation=_describe_separation(separation, keys, wording),
         contact_title=wording.contact.title,
         contact_text=wording.contact.text,
+        walls=WallsEntry(
+            isolation=_home(separation),
+            sandbox=blueprint.pole.sandbox.value,
+            landlock_abi=separation.landlock_abi,
+            seccomp=separation.seccomp,
+            missing=separation.missing,
+        ),
         actors=tuple(_describe_actor(plan) for plan in blueprint.actors.values()),
         generated=moment.isoformat(),
         generated_words=_spell_moment(moment),
@@ -203,6 +255,35 @@ def _lead(keys: set[str], wording: Wording) -> Iterator[Bilingual]:
     }["crowd" in keys, "security" in keys]
     if "wifi" in keys:
         yield lead.wifi
+
+
+def _describe_separation(
+    separation: Separation, keys: set[str], wording: Wording
+) -> SeparationEntry | None:
+    """How the parts are kept apart, where two systems are; what is missing, always."""
+    words = wording.separation
+    missing = separation.missing_walls
+    if bool(separation.missing) != bool(missing):
+        raise NoticeOutOfDate(
+            "a wall is missing on this pole of which the notice has nothing to say: "
+            f"{'; '.join(separation.missing)}. Add it to runtime.Wall, and words for it to "
+            "[separation.missing] of actors.notice's wording.toml."
+        )
+    both = {"crowd", "security"} <= keys
+    if not both and not missing:
+        return None
+    home = words.homes[_home(separation)]
+    return SeparationEntry(
+        title=words.title if both else words.missing_title,
+        text=words.text if both else None,
+        walls=home.bare if missing else home.walled,
+        missing=tuple(words.missing[wall.value] for wall in missing),
+        limits=home.limits,
+    )
+
+
+def _home(separation: Separation) -> str:
+    return separation.isolation.value if separation.isolation is not None else "one-loop"
 
 
 def _describe_actor(plan: ActorPlan) -> ActorEntry:

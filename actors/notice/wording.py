@@ -56,11 +56,27 @@ class Lead(_Closed, frozen=True):
     wifi: Bilingual
 
 
-class Separation(_Closed, frozen=True):
+class Home(_Closed, frozen=True):
+    """What is said of where the parts of the program live."""
+
+    walled: Bilingual
+    """Where every wall stands."""
+    bare: Bilingual
+    """Where walls are missing; which, is listed behind it."""
+    limits: Bilingual
+    """What it does not stop."""
+
+
+class Apart(_Closed, frozen=True):
+    """What is said of how the parts are kept apart."""
+
     title: Bilingual
     text: Bilingual
-    limits: Bilingual
-    """What the separation does not do yet."""
+    homes: dict[str, Home]
+    """By isolation; "one-loop" where there is none."""
+    missing_title: Bilingual
+    missing: dict[str, Bilingual]
+    """By wall."""
 
 
 class Contact(_Closed, frozen=True):
@@ -74,7 +90,7 @@ class Wording(_Closed, frozen=True):
     page: Page
     lead: Lead
     systems: dict[str, System]
-    separation: Separation
+    separation: Apart
     contact: Contact
     attributes: dict[str, Bilingual]
 

@@ -16,6 +16,7 @@ import sqlite_utils
 import trio
 
 from runtime import load_blueprint
+from runtime.status import PoleStatus
 from tests.demo_pole import ROOT, actor, demo_configuration, wait_for
 
 pytestmark = [
@@ -35,8 +36,29 @@ def peak_memory(process: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
-async def test_the_demo_works_from_camera_to_every_result(tmp_path: Path) -> None:
-    configuration = demo_configuration(tmp_path)
+def assert_walls_stand(status: PoleStatus, isolation: str, pole: int) -> None:
+    """By the pole's word, and by the kernel's, of every domain and its threads."""
+    assert {one.name for one in status.domains} == {one.domain for one in status.actors}
+    for domain in status.domains:
+        assert not domain.missing, domain
+        assert domain.landlock_abi
+        tasks = Path(f"/proc/{domain.process}/task")
+        if isolation == "thread":
+            assert domain.process == pole
+            threads = [tasks / str(domain.thread)]
+        else:
+            assert domain.process != pole
+            threads = list(tasks.iterdir())
+        for thread in threads:
+            lines = (thread / "status").read_text().splitlines()
+            assert {"Seccomp:\t2", "NoNewPrivs:\t1"} <= set(lines), domain
+
+
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+async def test_the_demo_works_from_camera_to_every_result(tmp_path: Path, isolation: str) -> None:
+    configuration = demo_configuration(
+        tmp_path, ('isolation = "thread"', f'isolation = "{isolation}"')
+    )
     blueprint = load_blueprint(configuration)
     state = blueprint.pole.state
     command = [sys.executable, "-m", "runtime.cli", "run", str(configuration)]
@@ -62,14 +84,18 @@ async def test_the_demo_works_from_camera_to_every_result(tmp_path: Path) -> Non
                 "wifi",
                 "public",
             }
+            assert_walls_stand(status, isolation, process.pid)
             port = blueprint.actors["notice"].settings.port  # type: ignore[attr-defined]
             async with httpx.AsyncClient(trust_env=False) as client:
                 page = await client.get(f"http://127.0.0.1:{port}/")
+                walls = (await client.get(f"http://127.0.0.1:{port}/notice.json")).json()["walls"]
             assert page.status_code == 200
             assert blueprint.pole.operator.ja in page.text
             assert blueprint.places["crossing"].en in page.text
+            assert (walls["isolation"], walls["missing"]) == (isolation, [])
             await wait_for(state, lambda s: s.uptime > SECONDS - 5, seconds=SECONDS)
-            assert peak_memory(process.pid) <= MEMORY_LIMIT
+            if isolation == "thread":
+                assert peak_memory(process.pid) <= MEMORY_LIMIT
             await process.wait()
         finally:
             process.kill()
@@ -78,6 +104,8 @@ async def test_the_demo_works_from_camera_to_every_result(tmp_path: Path) -> Non
     output = printed.read_text("utf-8")
     assert process.returncode == 0, output
     assert "Traceback" not in output
+    assert "How it was kept apart" in output
+    assert "MISSING" not in output
     assert first_count < 15, "the issue asks for 5 s on a machine that does nothing else"
 
     # What was stored where, and what was not.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["a_cell", "a_free_port", "running"]
+__all__ = ["SEPARATION", "a_cell", "a_free_port", "running"]
 
 import socket
 from collections.abc import AsyncIterator
@@ -12,8 +12,12 @@ from pathlib import Path
 import trio
 
 from actors.notice import Notice
+from runtime import Isolation, Separation
 from runtime.cell import ActorCell
+from runtime.facts import facts_of
 from tests.example_pole import CONFIGURATION, example_blueprint
+
+SEPARATION = Separation(isolation=Isolation.THREAD, landlock_abi=7, seccomp=True, missing=())
 
 
 def a_free_port() -> int:
@@ -31,7 +35,7 @@ settings = {{ port = {port} }}
 """
     blueprint = example_blueprint(folder, CONFIGURATION + notice, {"notice": Notice})
     plan = blueprint.actors["notice"]
-    return ActorCell(plan, state=folder, facts={"blueprint": blueprint})
+    return ActorCell(plan, state=folder, facts=facts_of(blueprint, SEPARATION))
 
 
 @asynccontextmanager

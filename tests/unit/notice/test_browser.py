@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import trio
 
+from runtime import Isolation, Separation
 from tests.unit.notice.hosting import a_cell, a_free_port, running
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
@@ -79,8 +80,9 @@ async def test_the_page_fits_a_phone(tmp_path: Path) -> None:
     from actors.notice.rendering import render
     from actors.notice.wording import load_wording
 
-    blueprint = a_cell(tmp_path, a_free_port())._facts["blueprint"]
-    pages = render(describe(blueprint, load_wording(), now=0))  # type: ignore[arg-type]
+    facts = a_cell(tmp_path, a_free_port())._facts
+    bare = Separation(isolation=Isolation.THREAD, landlock_abi=0, seccomp=False, missing=("all",))
+    pages = render(describe(facts["blueprint"], bare, load_wording(), now=0))  # type: ignore[arg-type]
     (tmp_path / "page.html").write_bytes(pages.html.replace(b'href="/', b'href="'))
     (tmp_path / "notice.css").write_bytes(pages.style)
     (tmp_path / "phone.html").write_text(PHONE)

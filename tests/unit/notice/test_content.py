@@ -13,7 +13,7 @@ from typing import Annotated
 import msgspec
 import pytest
 
-from actors.notice.content import Content, SystemEntry, describe
+from actors.notice.content import Content, SeparationEntry, SystemEntry, describe
 from actors.notice.premises import NoticeOutOfDate
 from actors.notice.rendering import render
 from actors.notice.wording import choose, load_wording
@@ -25,13 +25,17 @@ from runtime import (
     Domain,
     DomainRule,
     Inlet,
+    Isolation,
     Message,
     Outlet,
     Sensitivity,
+    Separation,
     Settings,
     Storage,
+    Wall,
 )
-from runtime.pole import ISOLATION
+from runtime.facts import separation_now
+from runtime.sandbox import KernelSupport, confinement
 from tests.example_pole import (
     CAMERA,
     CONFIGURATION,
@@ -46,6 +50,8 @@ from tests.example_pole import (
 
 WORDING = load_wording()
 NOON = 1_800_000_000.0
+THREADS = Separation(isolation=Isolation.THREAD, landlock_abi=7, seccomp=True, missing=())
+PROCESSES = replace(THREADS, isolation=Isolation.PROCESS)
 
 
 class Gender(enum.Enum):
@@ -79,8 +85,15 @@ class Keeper(Actor, domain=Domain.PUBLIC):
     settings: Secretive
 
 
-def a_notice(folder: Path, configuration: str = CONFIGURATION) -> Content:
-    return describe(example_blueprint(folder, configuration), WORDING, now=NOON)
+def a_notice(
+    folder: Path, configuration: str = CONFIGURATION, separation: Separation = THREADS
+) -> Content:
+    return describe(example_blueprint(folder, configuration), separation, WORDING, now=NOON)
+
+
+def told_apart(notice: Content) -> SeparationEntry:
+    assert notice.separation is not None
+    return notice.separation
 
 
 def system(notice: Content, key: str) -> SystemEntry:
@@ -175,7 +188,7 @@ def test_several_settings_are_all_told_and_the_longest_period_counts(tmp_path: P
 def test_what_is_estimated_of_people_is_read_off_the_message(tmp_path: Path) -> None:
     configuration = POLE + CAMERA + CROWD.replace('type = "crowd"', 'type = "looker"')
     blueprint = example_blueprint(tmp_path, configuration, {"looker": Looker})
-    text = said(system(describe(blueprint, WORDING, now=NOON), "crowd"))
+    text = said(system(describe(blueprint, THREADS, WORDING, now=NOON), "crowd"))
     assert "性別・Shoesも推定" in text
     assert "gender and Shoes" in text
 
@@ -234,7 +247,7 @@ def test_words_that_the_table_no_longer_bears_out_are_refused(
 ) -> None:
     blueprint = example_blueprint(tmp_path)
     with pytest.raises(NoticeOutOfDate, match=claim):
-        describe(blueprint, WORDING, now=NOON, table=changed_table(domain, **changes))
+        describe(blueprint, THREADS, WORDING, now=NOON, table=changed_table(domain, **changes))
 
 
 def test_a_domain_that_the_notice_cannot_describe_is_refused(tmp_path: Path) -> None:
@@ -244,17 +257,136 @@ def test_a_domain_that_the_notice_cannot_describe_is_refused(tmp_path: Path) -> 
     portal = '\n[actors.portal]\ntype = "portal"\n'
     blueprint = example_blueprint(tmp_path, CONFIGURATION + portal, {"portal": Portal})
     with pytest.raises(NoticeOutOfDate, match="'consent', of which the notice has nothing to say"):
-        describe(blueprint, WORDING, now=NOON)
+        describe(blueprint, THREADS, WORDING, now=NOON)
 
 
-def test_the_stated_limits_are_those_of_this_version() -> None:
-    """Whoever changes how domains are kept apart changes wording.toml as well."""
-    assert ISOLATION == (
-        "one process, one loop: what crosses between domains is encoded, checked against its "
-        "declared type and decoded again; no kernel sandbox yet"
+def a_kernel(
+    monkeypatch: pytest.MonkeyPatch, landlock_abi: int, seccomp: bool, isolation: Isolation
+) -> Separation:
+    """What a pole on such a kernel knows of itself, in the sandbox's own words."""
+    support = KernelSupport(
+        landlock_abi, seccomp, confinement._missing(landlock_abi, seccomp, ports=True)
     )
-    assert "同じプログラムの中" in WORDING.separation.limits.ja
-    assert "inside one program" in WORDING.separation.limits.en
+    monkeypatch.setattr("runtime.facts.kernel_support", lambda: support)
+    return separation_now(isolation, confined=True)
+
+
+def test_there_are_words_for_each_isolation_and_each_wall() -> None:
+    """Whoever adds one to the runtime adds words for passers-by as well."""
+    isolations = {isolation.value for isolation in Isolation}
+    assert WORDING.separation.homes.keys() == isolations | {"one-loop"}
+    assert WORDING.separation.missing.keys() == {wall.value for wall in Wall}
+
+
+def test_threads_are_told_with_what_they_do_not_stop(tmp_path: Path) -> None:
+    told = told_apart(a_notice(tmp_path))
+    assert "OSが断ります" in told.walls.ja
+    assert "the operating system would refuse" in told.walls.en
+    assert "メモリーを書きかえることまでは止められません" in told.limits.ja
+    assert "nothing would stop it from changing the memory of another part" in told.limits.en
+    assert "共有しない" not in told.walls.ja
+    assert told.missing == ()
+
+
+def test_processes_are_told_with_what_they_do_stop(tmp_path: Path) -> None:
+    told = told_apart(a_notice(tmp_path, separation=PROCESSES))
+    assert "ほかの区画のメモリーに触れようとしても、OSが断ります" in told.walls.ja
+    assert "shares no memory with the others" in told.walls.en
+    assert "書きかえる" not in told.limits.ja
+    assert "a flaw in the operating system" in told.limits.en
+
+
+@pytest.mark.parametrize("isolation", Isolation)
+@pytest.mark.parametrize(
+    ("landlock_abi", "seccomp", "named"),
+    [
+        (7, False, ["seccomp"]),
+        (0, True, ["Landlock"]),
+        (3, True, ["newer Landlock"]),
+        (0, False, ["seccomp", "Landlock"]),
+        (3, False, ["seccomp", "newer Landlock"]),
+    ],
+)
+def test_missing_walls_are_named_and_nothing_is_promised_of_them(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    isolation: Isolation,
+    landlock_abi: int,
+    seccomp: bool,
+    named: list[str],
+) -> None:
+    separation = a_kernel(monkeypatch, landlock_abi, seccomp, isolation)
+    notice = a_notice(tmp_path, separation=separation)
+    told = told_apart(notice)
+    assert len(told.missing) == len(separation.missing) == len(named)
+    for wall, name in zip(told.missing, named, strict=True):
+        assert name in wall.en
+        assert name.removeprefix("newer ") in wall.ja
+    assert "次の壁がありません" in told.walls.ja
+    assert "these are missing" in told.walls.en
+    assert "断ります" not in told.walls.ja + told.limits.ja
+    assert "would refuse" not in told.walls.en + told.limits.en
+    assert notice.walls.missing == separation.missing
+    html = render(notice).html.decode()
+    assert 'class="lacking"' in html
+    assert all(wall.ja in html for wall in told.missing)
+
+
+def test_a_kernel_with_every_wall_lacks_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    separation = a_kernel(monkeypatch, 7, True, Isolation.THREAD)
+    assert separation == THREADS
+    assert separation.missing_walls == ()
+    assert 'class="lacking"' not in render(a_notice(tmp_path, separation=separation)).html.decode()
+
+
+def test_missing_walls_are_told_where_only_one_system_runs_too(tmp_path: Path) -> None:
+    bare = replace(THREADS, seccomp=False, missing=("no seccomp",))
+    told = told_apart(a_notice(tmp_path, POLE + CAMERA + SECURITY, bare))
+    assert told.title.ja == "壁の一部がありません"
+    assert told.text is None
+    html = render(a_notice(tmp_path, POLE + CAMERA + SECURITY, bare)).html.decode()
+    assert "次の壁がありません" in html
+    assert "diagram" not in html
+
+
+def test_walls_that_were_not_asked_for_are_missing(tmp_path: Path) -> None:
+    unconfined = separation_now(Isolation.PROCESS, confined=False)
+    told = told_apart(a_notice(tmp_path, separation=unconfined))
+    assert [wall.en for wall in told.missing] == [
+        WORDING.separation.missing["seccomp"].en,
+        WORDING.separation.missing["landlock"].en,
+    ]
+    told = told_apart(a_notice(tmp_path, separation=separation_now(None, confined=False)))
+    assert "試験のため" in told.walls.ja
+    assert "must not be run this way" in told.limits.en
+
+
+def test_a_missing_wall_without_words_is_refused(tmp_path: Path) -> None:
+    unknown = replace(THREADS, missing=("no wall against moonlight",))
+    with pytest.raises(NoticeOutOfDate, match="has nothing to say: no wall against moonlight"):
+        a_notice(tmp_path, separation=unknown)
+
+
+def test_machines_are_told_isolation_and_walls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = CONFIGURATION.replace("[pole]", '[pole]\nsandbox = "best-effort"')
+    separation = a_kernel(monkeypatch, 3, True, Isolation.PROCESS)
+    pages = render(a_notice(tmp_path, changed, separation))
+    told = msgspec.json.decode(pages.json)["walls"]
+    assert told.pop("missing") == list(separation.missing)
+    assert told == {
+        "isolation": "process",
+        "sandbox": "best-effort",
+        "landlock_abi": 3,
+        "seccomp": True,
+    }
+    html = pages.html.decode()
+    assert "isolation = process, sandbox = best-effort" in html
+    assert "Landlock, level 3; seccomp" in html
+    assert separation.missing[0] in html
 
 
 def test_the_first_variant_whose_facts_are_known_is_chosen() -> None:
@@ -305,4 +437,4 @@ def test_addresses_of_cameras_are_not_published(tmp_path: Path) -> None:
 def test_settings_are_published_by_name_only(tmp_path: Path) -> None:
     extra = '\n[actors.keeper]\ntype = "keeper"\n'
     blueprint = example_blueprint(tmp_path, CONFIGURATION + extra, {"keeper": Keeper})
-    assert b"hunter2" not in render(describe(blueprint, WORDING, now=NOON)).json
+    assert b"hunter2" not in render(describe(blueprint, THREADS, WORDING, now=NOON)).json

@@ -29,6 +29,7 @@ from runtime import (
 )
 from runtime.blueprint import Blueprint
 from runtime.cell import ActorCell
+from runtime.facts import facts_of, separation_now
 from tests.example_pole import POLE, example_blueprint
 
 LOG: list[str] = []
@@ -130,9 +131,8 @@ def cell_of(folder: Path, kind: str = "desk") -> ActorCell:
         'settings = { size = 3 }\nsupervision = { stop_timeout = "5s" }\n'
     )
     blueprint = example_blueprint(folder, text, TYPES)
-    return ActorCell(
-        blueprint.actors["desk"], state=folder / "state", facts={"blueprint": blueprint}
-    )
+    facts = facts_of(blueprint, separation_now(None, confined=False))
+    return ActorCell(blueprint.actors["desk"], state=folder / "state", facts=facts)
 
 
 async def live(cell: ActorCell, incarnation: int = 1) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -12,7 +13,7 @@ from rich.console import Console, RenderableType
 from runtime.channel import ChannelStatistics
 from runtime.graph.measure import cells
 from runtime.histogram import HistogramStatistics
-from runtime.status import ActorStatus, FolderStatus, PoleStatus
+from runtime.status import ActorStatus, DomainStatus, FolderStatus, PoleStatus
 from runtime.supervisor import CrashRecord
 from runtime.view import LiveView, _readings, render_status, render_summary
 
@@ -90,6 +91,42 @@ def a_pole(*actors: ActorStatus, uptime: float = 65) -> PoleStatus:
     )
 
 
+def a_domain(name: str, **changes: object) -> DomainStatus:
+    domain = DomainStatus(
+        name=name,
+        state="running",
+        incarnation=1,
+        restarts=0,
+        process=4242,
+        thread=4250,
+        landlock_abi=7,
+        seccomp=True,
+        missing=(),
+        attempts=0,
+    )
+    return msgspec.structs.replace(domain, **changes)
+
+
+def a_housed_pole(*domains: DomainStatus) -> PoleStatus:
+    return msgspec.structs.replace(a_pole(), domains=domains)
+
+
+NO_PORTS = "no Landlock rules for TCP ports (Linux 6.7): any port can be used"
+APART = a_housed_pole(
+    a_domain("capture", thread=4251),
+    a_domain("crowd", thread=4252, restarts=2, attempts=1234),
+    a_domain("security", thread=4253),
+)
+PROCESSES = a_housed_pole(
+    a_domain("capture", process=4300, thread=None),
+    a_domain("crowd", process=0, thread=None, landlock_abi=0, seccomp=False, state="starting"),
+)
+LACKING = a_housed_pole(
+    a_domain("capture", landlock_abi=3, missing=(NO_PORTS,)),
+    a_domain("crowd", landlock_abi=3),
+    a_domain("public", landlock_abi=3, missing=(NO_PORTS,)),
+)
+
 FAILED = a_pole(
     an_actor(
         "recorder",
@@ -144,10 +181,11 @@ def test_what_latest_replaces_is_no_loss() -> None:
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
-@pytest.mark.parametrize("status", [a_pole(), FAILED])
+@pytest.mark.parametrize("status", [a_pole(), FAILED, APART, PROCESSES, LACKING])
 @pytest.mark.parametrize("compact", [False, True])
 def test_everything_keeps_to_the_width(width: int, status: PoleStatus, compact: bool) -> None:
     text = printed(render_status(status, compact=compact), width)
+    text += printed(render_status(status, compact=compact, brief=True), width)
     text += printed(render_summary(status), width)
     assert max(cells(line.rstrip()) for line in text.splitlines()) <= width
 
@@ -232,3 +270,81 @@ def test_durations_are_shown_in_milliseconds_once_there_are_some() -> None:
     assert "captured to erased 153 ms p99 187 max 201" in text
     assert "hop 0.1 ms p99 4.44 max 4.44" in text
     assert "never" not in text
+
+
+def row(text: str, name: str) -> str:
+    """The line that tells of a domain, one space between its words."""
+    line = next(line for line in text.splitlines() if f"● {name} " in line)
+    return " ".join(line.strip("│ ").split())
+
+
+@pytest.mark.parametrize("render", [render_status, render_summary])
+def test_each_domain_has_its_home_its_walls_and_its_story(
+    render: Callable[[PoleStatus], RenderableType],
+) -> None:
+    text = printed(render(APART))
+    assert row(text, "capture") == "● capture thread 4251 Landlock 7 + seccomp 0 0"
+    assert row(text, "crowd") == "● crowd thread 4252 Landlock 7 + seccomp 2 1,234"
+    assert "MISSING" not in text
+    text = printed(render(PROCESSES))
+    assert row(text, "capture").startswith("● capture process 4300 ")
+    assert "◐ crowd    nowhere yet   none yet" in text
+
+
+def test_in_brief_only_domains_with_a_story_have_a_line() -> None:
+    text = printed(render_status(APART, brief=True))
+    assert "3 domains, each in its own thread · Landlock 7 + seccomp" in text
+    assert "● crowd · thread 4252 · restarted 2 × · attempts seen: 1,234" in text
+    assert "4251" not in text
+    assert "2 domains, each in its own process" in printed(render_status(PROCESSES, brief=True))
+    none_yet = a_housed_pole(a_domain("crowd", process=0, landlock_abi=0, seccomp=False))
+    assert "1 domains, starting · none yet" in printed(render_status(none_yet, brief=True))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        printed(render_status(LACKING)),
+        printed(render_status(LACKING, brief=True)),
+        printed(render_status(LACKING, compact=True, brief=True)),
+        printed(render_summary(LACKING)),
+    ],
+)
+def test_a_missing_wall_is_said_loudly_everywhere(text: str) -> None:
+    assert "✗ WALLS ARE MISSING" in text
+    assert f"round capture, public: {NO_PORTS}" in text
+    assert "✗ 1 wall missing · Landlock 3 · seccomp" in text
+
+
+def test_a_missing_wall_is_never_green() -> None:
+    console = Console(file=io.StringIO(), width=120, force_terminal=True, color_system="standard")
+    bare = a_housed_pole(a_domain("crowd", missing=(NO_PORTS,)))
+    console.print(render_status(bare))
+    assert isinstance(console.file, io.StringIO)
+    line = next(one for one in console.file.getvalue().splitlines() if "wall missing" in one)
+    assert "\x1b[1;31m✗ 1 wall missing" in line
+
+
+def test_plain_lines_tell_of_missing_walls_and_attempts() -> None:
+    output = io.StringIO()
+    with LiveView(Console(file=output, width=40)) as view:
+        view.update(LACKING)
+        view.update(msgspec.structs.replace(APART, uptime=80))
+    first, second = output.getvalue().splitlines()
+    assert first.startswith(f"1 min 05 s: WALL MISSING round capture, public: {NO_PORTS} · ")
+    assert second.startswith("1 min 20 s: domain crowd (restarts: 2) (attempts seen: 1234) · ")
+
+
+@pytest.mark.parametrize(
+    ("height", "shown", "left_out"),
+    [(40, "thread 4251", "3 domains"), (18, "HEADLINE", "4251"), (15, "3 domains", "HEADLINE")],
+)
+def test_the_lower_the_terminal_the_briefer_the_view(
+    height: int, shown: str, left_out: str
+) -> None:
+    output = io.StringIO()
+    actors = tuple(an_actor(f"crowd-{n}", "crowd", headline="HEADLINE") for n in range(4))
+    with LiveView(Console(file=output, width=100, height=height, force_terminal=True)) as view:
+        view.update(msgspec.structs.replace(APART, actors=actors))
+    assert shown in output.getvalue()
+    assert left_out not in output.getvalue()

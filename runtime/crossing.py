@@ -8,7 +8,9 @@ granted.
 Both ends begin with the same random marker, which the pole draws anew whenever either domain
 starts, and read nothing before it. What a domain that died left half written is passed over that
 way, and the domain at the other end keeps its socket for life: none is ever handed over, because
-a domain under a sandbox could not take it.
+a domain under a sandbox could not take it. The pole announces a marker to the one end before the
+other may write it; so an end that hears the pole out (``catch_up``) before it looks at what it has
+read never takes a marker for something else.
 
 A peer that breaks the rules (a length beyond the bound, a frame that its type does not describe, a
 message without a credit) is cut off at once and reported.
@@ -81,6 +83,7 @@ class SendingEnd(Generic[M]):
         capacity: int,
         overflow: Overflow,
         on_violation: Callable[[str], None],
+        catch_up: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self.codec = codec
@@ -89,6 +92,7 @@ class SendingEnd(Generic[M]):
         self._capacity = 1 if overflow is Overflow.LATEST else capacity
         self.window = min(max(capacity, 1), WINDOW)
         self._on_violation = on_violation
+        self._catch_up = catch_up
         self._up = False
         self._search: _MarkerSearch | None = None
         self._credits = 0
@@ -99,6 +103,7 @@ class SendingEnd(Generic[M]):
         self._held: deque[bytes] = deque()
         """Frames of a channel that never blocks, waiting for a credit."""
         self._waiters = trio.lowlevel.ParkingLot()
+        self._movement = trio.lowlevel.ParkingLot()
         self._wake = trio.Event()
         self._accepted = self._dropped = self._replaced = self._high_water = 0
 
@@ -183,13 +188,14 @@ class SendingEnd(Generic[M]):
                 self._wake = trio.Event()
                 await self._wake.wait()
 
-    async def flushed(self) -> None:
-        """Return when all that was accepted is in the socket."""
+    async def flushed(self, patience: float) -> None:
+        """Return when all that was accepted is in the socket, or for ``patience`` seconds nothing
+        has moved: then nobody takes it. ``run`` must be running."""
         while self._up and (self._outgoing or self._held):
-            await trio.lowlevel.wait_writable(self._socket)
-            self._flush()
-            if not self._outgoing and self._held:
-                await trio.sleep(0.01)  # credits come in by another task
+            with trio.move_on_after(patience) as waiting:
+                await self._movement.park()
+            if waiting.cancelled_caught:
+                return
 
     def _has_room(self) -> bool:
         return (
@@ -223,7 +229,13 @@ class SendingEnd(Generic[M]):
                 sent = self._socket.send(outgoing[0])
             except (BlockingIOError, InterruptedError):
                 return
+            except OSError:  # the pole has gone, and with it both ends
+                self._up = False
+                outgoing.clear()
+                self._outgoing_size = 0
+                break
             self._outgoing_size -= sent
+            self._movement.unpark_all()
             if sent == len(outgoing[0]):
                 outgoing.popleft()
             else:
@@ -233,6 +245,7 @@ class SendingEnd(Generic[M]):
     def _go_on(self) -> None:
         while self._held and self._up and self._credits > 0:
             self._transmit(self._held.popleft())
+        self._movement.unpark_all()
         self._waiters.unpark_all()
 
     async def _read_grants(self) -> None:
@@ -242,8 +255,11 @@ class SendingEnd(Generic[M]):
             except (BlockingIOError, InterruptedError):
                 await trio.lowlevel.wait_readable(self._socket)
                 continue
+            except OSError:
+                data = b""
             if not data:  # the pole has gone, and with it both ends
                 await trio.sleep_forever()
+            self._catch_up()
             self._take_grants(data)
             await trio.lowlevel.checkpoint()
 
@@ -284,6 +300,7 @@ class ReceivingEnd(Generic[M]):
         capacity: int,
         per_second: float | None = None,
         on_violation: Callable[[str], None],
+        catch_up: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self._codec = codec
@@ -292,6 +309,7 @@ class ReceivingEnd(Generic[M]):
         self._pace = _Pace(per_second) if per_second is not None else None
         self.window = min(max(capacity, 1), WINDOW)
         self._on_violation = on_violation
+        self._catch_up = catch_up
         self._search: _MarkerSearch | None = None
         self._up = False
         self._owed = 0
@@ -328,6 +346,7 @@ class ReceivingEnd(Generic[M]):
                     return
                 await self._wait()
             elif taken:
+                self._catch_up()
                 await self._take(taken)
                 await trio.lowlevel.checkpoint()
             else:  # the pole has gone
@@ -338,6 +357,8 @@ class ReceivingEnd(Generic[M]):
             size = self._socket.recv_into(self._scratch)
         except (BlockingIOError, InterruptedError):
             return None
+        except OSError:
+            size = 0
         return memoryview(self._scratch)[:size]
 
     async def _wait(self) -> None:
@@ -347,16 +368,7 @@ class ReceivingEnd(Generic[M]):
         self._respond()
 
     async def _take(self, data: memoryview) -> None:
-        if not self._up:
-            return
-        if self._search is not None:
-            found = self._search.feed(data)
-            if found is None:
-                return
-            self._search = None
-            self._buffer += found
-        else:
-            self._buffer += data
+        self._keep(data)
         data[:] = bytes(len(data))  # it may be a piece of a picture
         generation = self._generation
         while (frame := self._next_frame()) is not None:
@@ -373,6 +385,15 @@ class ReceivingEnd(Generic[M]):
                 return
             self._owe()
 
+    def _keep(self, data: memoryview) -> None:
+        if not self._up:
+            return
+        if self._search is None:
+            self._buffer += data
+        elif (found := self._search.feed(data)) is not None:
+            self._search = None
+            self._buffer += found
+
     def _next_frame(self) -> bytes | None:
         buffer = self._buffer
         if len(buffer) < _LENGTH.size:
@@ -387,7 +408,8 @@ class ReceivingEnd(Generic[M]):
         if len(buffer) < _LENGTH.size + length:
             return None
         frame = bytes(memoryview(buffer)[_LENGTH.size : _LENGTH.size + length])
-        buffer[: _LENGTH.size + length] = b""
+        buffer[: _LENGTH.size + length] = bytes(_LENGTH.size + length)
+        del buffer[: _LENGTH.size + length]
         self._granted -= 1
         return frame
 
@@ -404,6 +426,9 @@ class ReceivingEnd(Generic[M]):
             try:
                 sent = self._socket.send(self._answer)
             except (BlockingIOError, InterruptedError):
+                return
+            except OSError:  # the pole has gone
+                self._answer.clear()
                 return
             del self._answer[:sent]
 

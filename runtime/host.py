@@ -21,6 +21,7 @@ from typing import Any
 import structlog
 import trio
 
+from runtime.actor import READING_MAX
 from runtime.blueprint import ActorPlan, Blueprint, ChannelPlan, Isolation
 from runtime.border import BorderCodec
 from runtime.cell import ActorCell, actor_at_work
@@ -46,6 +47,7 @@ from runtime.link import (
     Stop,
     ToDomain,
     Violated,
+    sayable,
 )
 from runtime.log import relay_logs
 from runtime.message import Sensitivity
@@ -201,7 +203,8 @@ class _Life:
         self._thread = threading.get_ident()
         self._attempts: Counter[tuple[str, str]] = Counter()
         self._usual: tuple[str, ...] = ()
-        self._drained: list[trio.Event] = []
+        self._drained = {number: trio.Event() for number in self._ends.receiving}
+        self._flushing = trio.CancelScope(shield=True)
 
     def _open_end(self, number: int, channel: ChannelPlan, end: socket.socket) -> None:
         blueprint = self._order.blueprint
@@ -215,7 +218,7 @@ class _Life:
         )
 
         def violated(why: str) -> None:
-            self._link.post(Violated(channel=number, why=why))
+            self._link.post(Violated(channel=number, why=sayable(why)))
 
         if channel.sender in self._host.cells:
             sending = SendingEnd(
@@ -225,6 +228,7 @@ class _Life:
                 capacity=port.capacity,
                 overflow=port.overflow,
                 on_violation=violated,
+                catch_up=self._link.catch_up,
             )
             self._ends.sending[number] = sending
             self._host.connect(channel, Link(sending, sending))
@@ -237,6 +241,7 @@ class _Life:
                 capacity=port.capacity,
                 per_second=blueprint.pace(channel),
                 on_violation=violated,
+                catch_up=self._link.catch_up,
             )
 
     async def run(self) -> None:
@@ -248,15 +253,15 @@ class _Life:
                     self._prepare()
                 except SmartpoleError as error:
                     await self._say_last(
-                        Failed(error=type(error).__name__, message=str(error)[:2000])
+                        Failed(error=type(error).__name__, message=sayable(str(error)))
                     )
                     nursery.cancel_scope.cancel()
                 await self._go.wait()
                 nursery.start_soon(self._beat)
                 for sending in self._ends.sending.values():
                     nursery.start_soon(sending.run)
-                for receiving in self._ends.receiving.values():
-                    nursery.start_soon(self._receive, receiving)
+                for number, receiving in self._ends.receiving.items():
+                    nursery.start_soon(self._receive, number, receiving)
                 await self._work()
                 nursery.cancel_scope.cancel()
         finally:
@@ -274,8 +279,10 @@ class _Life:
             self._usual = _usual_events(permissions)
             refuse_trio_workers()
             loop = loop_descriptors()
-            self._order.left_open.extend(loop.all if loop else ())
             walls = confine_thread(permissions, best_effort=self._order.best_effort)
+            if loop is not None and (walls.seccomp or permissions.opens_nothing):
+                # Without a filter, and in the process's own table, the loop closes them itself.
+                self._order.left_open.extend(loop.all)
             landlock_abi, seccomp, missing = walls.landlock_abi, walls.seccomp, walls.missing
             self._mark_thread()
         self._link.post(
@@ -360,26 +367,25 @@ class _Life:
                     await self._host.supervisor.serve(lambda: self._link.post(Started()))
                 except SmartpoleError as error:
                     failure = error
-        with trio.CancelScope(shield=True), trio.move_on_after(_FLUSH_PATIENCE):
-            for sending in self._ends.sending.values():
-                await sending.flushed()
+        with self._flushing:
+            async with trio.open_nursery() as nursery:
+                for sending in self._ends.sending.values():
+                    nursery.start_soon(sending.flushed, _FLUSH_PATIENCE)
         self._tell_attempts()
         if failure is not None:
-            self._link.post(Failed(error=type(failure).__name__, message=str(failure)[:2000]))
+            self._link.post(Failed(error=type(failure).__name__, message=sayable(str(failure))))
         await self._say_last(Ended(actors=self._host.statuses()))
 
-    async def _receive(self, end: ReceivingEnd[Any]) -> None:
-        drained = trio.Event()
-        self._drained.append(drained)
+    async def _receive(self, number: int, end: ReceivingEnd[Any]) -> None:
         await end.run()
-        drained.set()
+        self._drained[number].set()
 
     async def _finish(self) -> None:
         """Take in what is on the way (nobody sends any more), then stop the actors in order."""
         for end in self._ends.receiving.values():
             end.finish()
         with trio.move_on_after(self._host.stop_timeout):
-            for drained in self._drained:
+            for drained in self._drained.values():
                 await drained.wait()
         self._host.supervisor.finish()
 
@@ -406,6 +412,10 @@ class _Life:
 
     def _stop(self, everything: trio.CancelScope) -> None:
         self._scope.cancel()
+        # What is sent already, no longer than it takes a receiver that is there.
+        self._flushing.deadline = min(
+            self._flushing.deadline, trio.current_time() + _FLUSH_PATIENCE
+        )
         if not self._go.is_set():
             everything.cancel()
 
@@ -429,11 +439,11 @@ class _Life:
     def _tell_crash(self, record: CrashRecord) -> None:
         self._link.post(
             Crashed(
-                child=record.child[:200],
+                child=record.child,
                 incarnation=record.incarnation,
-                error=record.error[:200],
-                message=record.message[:2000],
-                where=record.where[:2000],
+                error=sayable(record.error, 200),
+                message=sayable(record.message),
+                where=sayable(record.where),
                 phase=record.phase,
             )
         )
@@ -447,21 +457,28 @@ class _Life:
     def _tell_attempts(self) -> None:
         attempts, self._attempts = self._attempts, Counter()
         for (actor, event), times in attempts.items():
-            self._link.post(Attempted(actor=actor, event=event, times=times))
+            self._link.post(Attempted(actor=actor, event=sayable(event, 200), times=times))
 
     def _log_line(self, level: str, fields: dict[str, Any]) -> None:
-        event = str(fields.pop("event", ""))[:2000]
-        plain = {
-            str(name)[:200]: value
-            if value is None or isinstance(value, (bool, int, float))
-            else str(value)[:2000]
-            for name, value in fields.items()
-        }
+        event = sayable(str(fields.pop("event", "")))
+        plain = {sayable(str(name), 200): _plain(value) for name, value in fields.items()}
         line = Logged(level=level, logger=self._host.domain.value, event=event, fields=plain)
         if threading.get_ident() == self._thread:
             self._link.post(line)
         else:
             self._token.run_sync_soon(self._link.post, line)
+
+
+def _plain(value: object) -> str | int | float | bool | None:
+    match value:
+        case None | bool():
+            return value
+        case int() if abs(value) <= READING_MAX:
+            return int(value)
+        case float():
+            return float(value)
+        case _:
+            return sayable(str(value))
 
 
 _FOR_NAMES = (

@@ -25,6 +25,7 @@ __all__ = [
     "Stop",
     "ToDomain",
     "Violated",
+    "sayable",
 ]
 
 import socket
@@ -51,6 +52,11 @@ _LENGTH = struct.Struct(">I")
 _LONGEST = 256 * 1024
 _MOST_WAITING = 1024 * 1024
 """Bytes of reports that wait for a pole that does not read; beyond it they are dropped."""
+
+
+def sayable(text: str, longest: int = 2_000) -> str:
+    """The text as the link takes it: not too long, and of characters that can be encoded."""
+    return text[:longest].encode("utf-8", "replace").decode("utf-8")
 
 
 class _Said(msgspec.Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
@@ -170,6 +176,8 @@ class ControlLink(Generic[In]):
         self._wake = trio.Event()
         self._idle = trio.Event()
         self._idle.set()
+        self._incoming = bytearray()
+        self._heard: Callable[[In], None] | None = None
         self.lost = 0
         """Reports that were dropped because the other end did not read."""
 
@@ -189,17 +197,28 @@ class ControlLink(Generic[In]):
 
     async def run(self, heard: Callable[[In], None]) -> None:
         """Listen until the other end is gone. Raises BorderRefused where it says rubbish."""
+        self._heard = heard
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write)
-            await self._read(heard)
+            await self._read()
             nursery.cancel_scope.cancel()
+
+    def catch_up(self) -> None:
+        """Hear now what has arrived already, while ``run`` is running. Raises as it does."""
+        while self._heard is not None:
+            try:
+                data = self._socket.recv(65536)
+            except OSError:
+                return
+            if not data:
+                return
+            self._take(data)
 
     async def flushed(self) -> None:
         """Return when all that was said is in the socket."""
         await self._idle.wait()
 
-    async def _read(self, heard: Callable[[In], None]) -> None:
-        buffer = bytearray()
+    async def _read(self) -> None:
         while True:
             try:
                 data = self._socket.recv(65536)
@@ -210,25 +229,30 @@ class ControlLink(Generic[In]):
                 return
             if not data:
                 return
-            buffer += data
-            while len(buffer) >= _LENGTH.size:
-                (length,) = _LENGTH.unpack_from(buffer)
-                if length > _LONGEST:
-                    raise BorderRefused(
-                        f"the control link announced {length} bytes, and {_LONGEST} pass at most."
-                    )
-                if len(buffer) < _LENGTH.size + length:
-                    break
-                frame = bytes(buffer[_LENGTH.size : _LENGTH.size + length])
-                del buffer[: _LENGTH.size + length]
-                try:
-                    said = self._decode(frame)
-                except (msgspec.MsgspecError, RecursionError, ValueError):
-                    raise BorderRefused(
-                        "the control link said what no domain says to its pole."
-                    ) from None
-                heard(said)
+            self._take(data)
             await trio.lowlevel.checkpoint()
+
+    def _take(self, data: bytes) -> None:
+        assert self._heard is not None
+        buffer = self._incoming
+        buffer += data
+        while len(buffer) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(buffer)
+            if length > _LONGEST:
+                raise BorderRefused(
+                    f"the control link announced {length} bytes, and {_LONGEST} pass at most."
+                )
+            if len(buffer) < _LENGTH.size + length:
+                break
+            frame = bytes(buffer[_LENGTH.size : _LENGTH.size + length])
+            del buffer[: _LENGTH.size + length]
+            try:
+                said = self._decode(frame)
+            except (msgspec.MsgspecError, RecursionError, ValueError):
+                raise BorderRefused(
+                    "the control link said what no domain says to its pole."
+                ) from None
+            self._heard(said)
 
     async def _write(self) -> None:
         while True:

@@ -49,8 +49,10 @@ class Workers:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._busy = 0
+        self._before: Workers | None = None
 
     async def __aenter__(self) -> Workers:
+        self._before = _current.get()
         _current.set(self)
         return self
 
@@ -60,6 +62,7 @@ class Workers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        _current.set(self._before)
         # Every job is over: whoever waits for one can't be cancelled meanwhile.
         for _ in self._threads:
             self._jobs.put(None)
@@ -100,11 +103,13 @@ class Workers:
         self._jobs.put(job)
 
     def _work(self) -> None:
-        self._begin()
-        while (job := self._jobs.get()) is not None:
-            job()
-            del job  # or what it worked on would live until the next one
-        self._end()
+        try:
+            self._begin()
+            while (job := self._jobs.get()) is not None:
+                job()
+                del job  # or what it worked on would live until the next one
+        finally:
+            self._end()
 
 
 def _can_not_abort(_: object) -> trio.lowlevel.Abort:

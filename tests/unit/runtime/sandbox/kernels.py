@@ -1,0 +1,88 @@
+"""Kernels that lack a wall: a first filter answers as such a kernel would."""
+
+from __future__ import annotations
+
+__all__ = ["BOTH", "LANDLOCK", "SECCOMP", "confine_without", "harden"]
+
+import errno
+import os
+import resource
+import struct
+import subprocess
+import threading
+from pathlib import Path
+
+from runtime.errors import SandboxUnavailable
+from runtime.sandbox import (
+    Permissions,
+    confine_thread,
+    harden_process,
+    kernel_support,
+    unconfined,
+)
+from runtime.sandbox.filter import load
+from runtime.sandbox.machine import call, this_machine
+from tests.unit.runtime.sandbox.child import attempt
+
+_MACHINE = this_machine()
+_NUMBERS = _MACHINE.numbers if _MACHINE is not None else {}
+LANDLOCK = dict.fromkeys(
+    ("landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"), errno.ENOSYS
+)
+SECCOMP = {"seccomp": errno.EINVAL}
+BOTH = LANDLOCK | SECCOMP
+
+
+def _pretend(answers: dict[str, int]) -> None:
+    """Answer these calls with these errors from now on, and let all others pass."""
+    lines = [struct.pack("<HBBI", 0x20, 0, 0, 0)]
+    for name, number in answers.items():
+        lines.append(struct.pack("<HBBI", 0x15, 0, 1, _NUMBERS[name]))
+        lines.append(struct.pack("<HBBI", 0x06, 0, 0, 0x0005_0000 | number))
+    lines.append(struct.pack("<HBBI", 0x06, 0, 0, 0x7FFF_0000))
+    call("prctl", 38, 1, 0, 0, 0)
+    load(b"".join(lines))
+
+
+def confine_without(
+    missing: dict[str, int], folder: str, best_effort: bool, use_port: bool = False
+) -> dict[str, object]:
+    """What confining says and does on a kernel without this; then what is still possible."""
+    results: dict[str, object] = {}
+
+    def write() -> None:
+        Path(folder, "file").write_text("x")
+
+    def run() -> None:
+        _pretend(missing)
+        support = kernel_support()
+        results["support"] = [support.landlock_abi > 0, support.seccomp, support.missing]
+        permissions = Permissions(connect=(443,)) if use_port else Permissions()
+        try:
+            walls = confine_thread(permissions, best_effort=best_effort)
+        except SandboxUnavailable as error:
+            results["refused"] = str(error)
+        else:
+            results["walls"] = [walls.landlock_abi > 0, walls.seccomp, walls.missing]
+        results["write"] = attempt(write)
+        results["process memory"] = attempt(lambda: os.close(os.memfd_create("a")))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return results
+
+
+def harden() -> dict[str, object]:
+    """What is different in a process afterwards, also for one that it starts."""
+    undone = harden_process()
+    status = Path("/proc/self/status").read_text()
+    sleeper = subprocess.run(["grep", "NoNewPrivs", "/proc/self/status"], capture_output=True)
+    return {
+        "undone": undone,
+        "core": resource.getrlimit(resource.RLIMIT_CORE),
+        "dumpable": call("prctl", 3, 0, 0, 0, 0),
+        "no new privileges": "NoNewPrivs:\t1" in status,
+        "child": sleeper.stdout.decode().split(),
+        "not confined by it": bool(unconfined(os.getpid())),
+    }

@@ -1,0 +1,81 @@
+"""Kernels that lack a wall are noticed, refused, or, where that is wanted, named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.sandbox import kernel_support
+from tests.unit.runtime.sandbox import kernels
+from tests.unit.runtime.sandbox.child import in_child, users
+
+pytestmark = pytest.mark.real_time
+
+LACKING = {"Landlock": kernels.LANDLOCK, "seccomp": kernels.SECCOMP, "both": kernels.BOTH}
+
+
+def _names(missing: list[str]) -> str:
+    """Which walls these words are about, by what they begin with."""
+    found = {words.removeprefix("no ").split(":")[0] for words in missing}
+    return "both" if found == {"Landlock", "seccomp"} else "".join(found)
+
+
+def test_this_kernel_has_every_wall() -> None:
+    support = kernel_support()
+    assert support.landlock_abi >= 1
+    assert support.seccomp
+    assert support.missing == () or support.landlock_abi < 4
+
+
+@pytest.mark.parametrize("user", users())
+@pytest.mark.parametrize("lacking", LACKING)
+def test_refused_without_a_wall(user: int | None, lacking: str, folder: Path) -> None:
+    results: Any = in_child(
+        kernels.confine_without,
+        user=user,
+        missing=LACKING[lacking],
+        folder=folder,
+        best_effort=False,
+    )
+    landlock, seccomp, missing = results["support"]
+    assert (landlock, seccomp) == {
+        "Landlock": (False, True),
+        "seccomp": (True, False),
+        "both": (False, False),
+    }[lacking]
+    assert _names(missing) == lacking
+    assert all(words in results["refused"] for words in missing)
+    assert 'sandbox = "best-effort"' in results["refused"]
+    assert results["write"] == "done"  # nothing has been built, so nothing is half built
+
+
+@pytest.mark.parametrize("user", users())
+@pytest.mark.parametrize("lacking", LACKING)
+def test_best_effort_builds_what_there_is_and_says_what_not(
+    user: int | None, lacking: str, folder: Path
+) -> None:
+    results: Any = in_child(
+        kernels.confine_without,
+        user=user,
+        missing=LACKING[lacking],
+        folder=folder,
+        best_effort=True,
+    )
+    landlock, seccomp, missing = results["walls"]
+    assert [landlock, seccomp] == results["support"][:2]
+    assert _names(missing) == lacking
+    assert results["write"] == ("done" if lacking == "both" else "PermissionError")
+    assert results["process memory"] == ("PermissionError" if seccomp else "done")
+
+
+def test_hardening_closes_a_process_to_dumps_and_debuggers() -> None:
+    assert in_child(kernels.harden) == {
+        "undone": [],
+        "core": [0, 0],
+        "dumpable": 0,
+        "no new privileges": True,
+        "child": ["NoNewPrivs:", "1"],
+        "not confined by it": True,
+    }

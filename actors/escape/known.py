@@ -27,7 +27,6 @@ KNOWN_IN_THREAD_MODE: dict[str, str] = {
     "hook_of_the_collector": _COLLECTED,
     "call_at_exit": _AT_THE_END,
     "call_at_the_end_of_threads": _AT_THE_END,
-    "pending_call": "the main thread runs it",
     "audit_hook": "an audit hook is called in every thread",
     "signal_handler_by_memory": "the main thread runs the handler",
     "exception_in_another_thread": "the main thread raises it, and ends with its name",

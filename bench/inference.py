@@ -21,11 +21,11 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from bench.harness import BenchmarkFailed, Comparison, Effort, Figure, Outcome, measured, percentile
 from models import Arena, ModelError, ModelStore, Provider, open_session, shipped_manifest
+from models.library import onnxruntime
 
 MODELS = Path("var/models")
 

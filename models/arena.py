@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from typing import ClassVar
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from models.errors import ModelError
+from models.library import onnxruntime
 
 __all__ = ["Arena"]
 

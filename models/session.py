@@ -11,11 +11,11 @@ from contextlib import nullcontext
 from typing import Any, Literal
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from models.arena import Arena
 from models.errors import ModelError
+from models.library import onnxruntime
 from models.manifest import ModelSpec
 
 __all__ = ["Provider", "Session", "open_session"]

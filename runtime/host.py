@@ -28,7 +28,7 @@ from runtime.cell import ActorCell, actor_at_work
 from runtime.channel import Link
 from runtime.crossing import ReceivingEnd, SendingEnd
 from runtime.domain import TABLE, Domain
-from runtime.errors import DeclarationError, SmartpoleError
+from runtime.errors import DeclarationError, SandboxUnavailable, SmartpoleError
 from runtime.facts import facts_of, separation_now
 from runtime.link import (
     BEAT,
@@ -51,11 +51,15 @@ from runtime.link import (
 )
 from runtime.log import relay_logs
 from runtime.message import Sensitivity
-from runtime.sandbox import Permissions, confine_thread, loop_descriptors
+from runtime.sandbox import Permissions, confine_thread, loop_descriptors, shared_maps
 from runtime.specification import SupervisorSpec
 from runtime.status import ActorStatus
 from runtime.supervisor import ChildStatus, CrashRecord, Supervisor
-from runtime.threads import mark_confined_thread, refuse_trio_workers
+from runtime.threads import (
+    guard_standard_streams,
+    mark_confined_thread,
+    refuse_trio_workers,
+)
 from runtime.watch import unwatch_thread, watch_thread
 from runtime.workers import Workers
 
@@ -165,6 +169,8 @@ class DomainOrder:
     """False for measuring what walls cost, and for the escape suite's control group."""
     isolation: Isolation = Isolation.THREAD
     """Where it lives."""
+    is_process: bool = False
+    """Whether it has the process for itself."""
     left_open: list[int] = field(default_factory=list)
     """The loop's own descriptors, which a confined thread can't close: who started it does."""
 
@@ -278,6 +284,8 @@ class _Life:
             permissions = self._permissions()
             self._usual = _usual_events(permissions)
             refuse_trio_workers()
+            guard_standard_streams()
+            self._require_own_memory(permissions)
             loop = loop_descriptors()
             walls = confine_thread(permissions, best_effort=self._order.best_effort)
             if loop is not None and (walls.seccomp or permissions.opens_nothing):
@@ -304,6 +312,16 @@ class _Life:
     def _leave_thread(self) -> None:
         unwatch_thread()
         relay_logs(None)
+
+    def _require_own_memory(self, permissions: Permissions) -> None:
+        """Refuse memory that is shared with others before the walls stand: writing to it later
+        takes no system call. Where domains are threads, others' maps can't be told apart."""
+        if self._order.is_process and permissions.opens_nothing and (shared := shared_maps()):
+            raise SandboxUnavailable(
+                f"domain {self._host.domain.value!r} holds {shared} writable map(s) of memory that "
+                "it shares with a file or another process, made while its code was loaded. What "
+                "it wrote there would pass its walls, so it may not run."
+            )
 
     def _permissions(self) -> Permissions:
         """What this domain may still do: its row of the table, as its capabilities need it."""
@@ -364,7 +382,7 @@ class _Life:
         with self._scope:
             async with workers:
                 try:
-                    await self._host.supervisor.serve(lambda: self._link.post(Started()))
+                    await self._host.supervisor.serve(self._tell_started)
                 except SmartpoleError as error:
                     failure = error
         with self._flushing:
@@ -436,6 +454,10 @@ class _Life:
         with trio.CancelScope(shield=True), trio.move_on_after(_FLUSH_PATIENCE):
             await self._link.flushed()
 
+    def _tell_started(self) -> None:
+        self._link.post(Started())
+        self._link.post(Beat(actors=self._host.statuses()))
+
     def _tell_crash(self, record: CrashRecord) -> None:
         self._link.post(
             Crashed(
@@ -497,7 +519,13 @@ _OF_SOCKETS = ("socket.",)
 
 def _usual_events(permissions: Permissions) -> tuple[str, ...]:
     """Audit events that are no attempt, in a domain that is there for what they announce."""
-    usual: tuple[str, ...] = ("gc.", "sys._current_frames", "ctypes.addressof", "ctypes.cdata")
+    usual: tuple[str, ...] = (
+        "gc.",
+        "sys._current_frames",
+        "ctypes.addressof",
+        "ctypes.cdata",
+        "mmap.",
+    )
     if permissions.opens_files:
         usual += _OF_FILES
     if permissions.uses_sockets or permissions.packets:

@@ -1,16 +1,18 @@
-"""Keeping trio's worker threads away from confined threads.
+"""Keeping what a process shares away from confined threads: trio's workers, the standard streams.
 
 trio keeps one cache of worker threads for the whole process. From a confined loop,
 ``trio.to_thread`` would run on a cached thread without walls, and leave one with walls to the
-other loops.
+other loops. And what a confined thread prints would wait in a buffer, for an unconfined thread to
+write it out.
 """
 
 from __future__ import annotations
 
-__all__ = ["mark_confined_thread", "refuse_trio_workers"]
+__all__ = ["guard_standard_streams", "mark_confined_thread", "refuse_trio_workers"]
 
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import outcome
@@ -47,6 +49,36 @@ class _GuardedCache(trio_threads.ThreadCache):
                 "self.blocking(...), which runs it on the domain's own workers."
             )
         super().start_thread_soon(fn, deliver, name)
+
+
+class _GuardedStream:
+    """A standard stream that takes nothing from a confined thread, not even into its buffer."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        if _marks.is_confined:
+            raise PermissionError("a confined domain prints nothing: use self.log")
+        written: int = self._stream.write(text)
+        return written
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        if _marks.is_confined and name in ("buffer", "detach", "reconfigure"):
+            raise PermissionError("a confined domain prints nothing: use self.log")
+        return getattr(self._stream, name)
+
+
+def guard_standard_streams() -> None:
+    """Make ``sys.stdout`` and ``sys.stderr`` refuse marked threads. Once is enough."""
+    for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
+        stream = getattr(sys, name)
+        if stream is not None and not isinstance(stream, _GuardedStream):
+            setattr(sys, name, _GuardedStream(stream))
 
 
 def mark_confined_thread() -> None:

@@ -12,7 +12,7 @@ raises; the kernel does that. It is there so that a refused attempt has an autho
 
 from __future__ import annotations
 
-__all__ = ["unwatch_thread", "watch_thread"]
+__all__ = ["Report", "unwatch_thread", "watch_thread"]
 
 import sys
 import threading

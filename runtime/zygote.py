@@ -30,7 +30,7 @@ from runtime.errors import SmartpoleError
 from runtime.host import DomainOrder, live
 from runtime.log import configure_logging
 from runtime.memory import share_one_heap
-from runtime.sandbox import harden_process
+from runtime.sandbox import harden_process, hide_command_line
 
 _LONGEST = 128 * 1024
 _MOST_ENDS = 250
@@ -170,6 +170,7 @@ def _fork(
         os.close(pole.detach())
         _close_others(descriptors)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        hide_command_line()
         control, *ends = (socket.socket(fileno=descriptor) for descriptor in descriptors)
         trio.run(
             live,
@@ -180,6 +181,7 @@ def _fork(
                 ends=dict(zip(fork.channels, ends, strict=True)),
                 best_effort=order.best_effort,
                 confined=order.confined,
+                is_process=True,
                 isolation=Isolation.PROCESS,
             ),
         )

@@ -5,7 +5,9 @@ from runtime.sandbox.confinement import (
     Walls,
     confine_thread,
     harden_process,
+    hide_command_line,
     kernel_support,
+    shared_maps,
     unconfined,
 )
 from runtime.sandbox.loop import LoopDescriptors, loop_descriptors
@@ -18,7 +20,9 @@ __all__ = [
     "Walls",
     "confine_thread",
     "harden_process",
+    "hide_command_line",
     "kernel_support",
     "loop_descriptors",
+    "shared_maps",
     "unconfined",
 ]

@@ -10,7 +10,9 @@ __all__ = [
     "Walls",
     "confine_thread",
     "harden_process",
+    "hide_command_line",
     "kernel_support",
+    "shared_maps",
     "unconfined",
 ]
 
@@ -36,6 +38,7 @@ _SECCOMP_ASK_ACTION, _SECCOMP_ERRNO = 2, 0x0005_0000
 _CAPABILITIES_VERSION = 0x2008_0522
 _DAC_OVERRIDE, _DAC_READ_SEARCH, _NET_BIND_SERVICE, _NET_RAW, _IPC_LOCK = 1, 2, 10, 13, 14
 _CLOSE_RANGE_UNSHARE = 2
+_SET_MM, _SET_MM_MAP = 35, 14
 _LAST_DESCRIPTOR = 0xFFFF_FFFF
 
 _NO_MACHINE = "no seccomp filter: system calls are known here for x86-64 and aarch64 only"
@@ -178,6 +181,55 @@ def harden_process() -> tuple[str, ...]:
         except OSError:
             undone.append(words)
     return tuple(undone)
+
+
+def shared_maps() -> int:
+    """How many writable maps of this process are shared with a file or another process."""
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    return sum(line.split(maxsplit=2)[1] == "rw-s" for line in lines)
+
+
+def hide_command_line() -> bool:
+    """Have the kernel show no command line of this process to anybody.
+
+    It is memory that everybody may read by way of /proc, and rewriting it takes no system call.
+    False where the kernel does not let it (it is built without checkpoint and restore).
+    """
+    fields = Path("/proc/self/stat").read_text().rpartition(") ")[2].split()
+    # proc(5) counts from 1, and two fields stand before these.
+    code = [int(fields[number - 3]) for number in (26, 27, 45, 46, 47)]
+    stack, arguments, environment = (int(fields[number - 3]) for number in (28, 48, 50))
+    start_code, end_code, start_data, end_data, start_heap = code
+    # linux/prctl.h, struct prctl_mm_map: the arguments end where they begin.
+    layout = struct.pack(
+        "<11QQIi",
+        start_code,
+        end_code,
+        start_data,
+        end_data,
+        start_heap,
+        _program_break(),
+        stack,
+        arguments,
+        arguments,
+        environment,
+        environment,
+        0,
+        0,
+        -1,
+    )
+    try:
+        call("prctl", _SET_MM, _SET_MM_MAP, layout, len(layout), 0)
+    except OSError:
+        return False
+    return True
+
+
+def _program_break() -> int:
+    """The end of the heap."""
+    find = ctypes.CDLL(None).sbrk
+    find.restype = ctypes.c_void_p
+    return int(find(0))
 
 
 def _has_seccomp() -> bool:

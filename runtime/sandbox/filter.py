@@ -11,7 +11,7 @@ much should get an error it can report.
 
 from __future__ import annotations
 
-__all__ = ["CallFilter", "Check", "load"]
+__all__ = ["CallFilter", "Check", "Instruction", "load"]
 
 import ctypes
 import errno

@@ -20,10 +20,10 @@ from multiprocessing import shared_memory
 
 import av
 import numpy as np
-import onnxruntime
 
 from actors.escape.attempt import Scene, attempt
 from actors.escape.tinymodel import identity_model
+from models.library import onnxruntime
 
 _BITS_48 = 6
 

@@ -87,7 +87,7 @@ class TestCommand:
 
         monkeypatch.setattr(command, "_run", run)
         assert command.main(["--json", str(tmp_path / "latest.json")]) == 0
-        assert names == ["channel", "supervisor", "inference", "pipeline"]
+        assert names == ["channel", "supervisor", "inference", "pipeline", "separation"]
 
     @pytest.mark.parametrize("name", ["inference", "pipeline"])
     def test_says_how_to_get_what_is_missing(

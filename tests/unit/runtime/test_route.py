@@ -184,7 +184,7 @@ def blueprint_of(draft: Draft) -> Blueprint:
             ChannelPlan(f"a{i}", f"o{k}", f"a{j}", f"i{k}", MESSAGES[m], None)
             for k, (i, j, m) in enumerate(draft.channels)
         ),
-        strategies={},
+        domains={},
         digest="0" * 64,
     )
 

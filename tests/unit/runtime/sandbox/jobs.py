@@ -14,11 +14,11 @@ from typing import Any
 import av
 import numpy as np
 import numpy.random
-import onnxruntime
 import trio
 from cryptography.hazmat.primitives import hashes, hmac
 from onnx import TensorProto, helper, numpy_helper
 
+from models.library import onnxruntime
 from runtime.sandbox import Permissions, Walls, confine_thread, loop_descriptors, unconfined
 from tests.unit.runtime.sandbox.child import attempt
 

@@ -10,12 +10,10 @@ from __future__ import annotations
 __all__ = ["DomainHost", "DomainOrder", "live"]
 
 import socket
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -27,8 +25,8 @@ from runtime.border import BorderCodec
 from runtime.cell import ActorCell, actor_at_work
 from runtime.channel import Link
 from runtime.crossing import ReceivingEnd, SendingEnd
-from runtime.domain import TABLE, Domain
-from runtime.errors import DeclarationError, SandboxUnavailable, SmartpoleError
+from runtime.domain import Domain
+from runtime.errors import SandboxUnavailable, SmartpoleError
 from runtime.facts import facts_of, separation_now
 from runtime.link import (
     BEAT,
@@ -60,6 +58,7 @@ from runtime.threads import (
     mark_confined_thread,
     refuse_trio_workers,
 )
+from runtime.walls import domain_permissions, usual_events
 from runtime.watch import unwatch_thread, watch_thread
 from runtime.workers import Workers
 
@@ -169,8 +168,6 @@ class DomainOrder:
     """False for measuring what walls cost, and for the escape suite's control group."""
     isolation: Isolation = Isolation.THREAD
     """Where it lives."""
-    is_process: bool = False
-    """Whether it has the process for itself."""
     left_open: list[int] = field(default_factory=list)
     """The loop's own descriptors, which a confined thread can't close: who started it does."""
 
@@ -281,8 +278,14 @@ class _Life:
         landlock_abi, seccomp = 0, False
         missing: tuple[str, ...] = ("no walls were asked for",)
         if self._order.confined:
-            permissions = self._permissions()
-            self._usual = _usual_events(permissions)
+            ends = self._order.ends.values()
+            permissions = domain_permissions(
+                self._host.domain,
+                self._host.plans,
+                state=self._host.blueprint.pole.state,
+                links=(self._order.control.fileno(), *(e.fileno() for e in ends)),
+            )
+            self._usual = usual_events(permissions)
             refuse_trio_workers()
             guard_standard_streams()
             self._require_own_memory(permissions)
@@ -316,63 +319,16 @@ class _Life:
     def _require_own_memory(self, permissions: Permissions) -> None:
         """Refuse memory that is shared with others before the walls stand: writing to it later
         takes no system call. Where domains are threads, others' maps can't be told apart."""
-        if self._order.is_process and permissions.opens_nothing and (shared := shared_maps()):
+        if (
+            self._order.isolation is Isolation.PROCESS
+            and permissions.opens_nothing
+            and (shared := shared_maps())
+        ):
             raise SandboxUnavailable(
                 f"domain {self._host.domain.value!r} holds {shared} writable map(s) of memory that "
                 "it shares with a file or another process, made while its code was loaded. What "
                 "it wrote there would pass its walls, so it may not run."
             )
-
-    def _permissions(self) -> Permissions:
-        """What this domain may still do: its row of the table, as its capabilities need it."""
-        rule = TABLE[self._host.domain]
-        read: set[Path] = set()
-        write: set[Path] = set()
-        connect: set[int] = set()
-        listen: set[int] = set()
-        devices: set[Path] = set()
-        resolve = packets = False
-        for plan in self._host.plans:
-            for capability in plan.needs.values():
-                kind, reach = capability.kind, capability.reach(plan.settings)
-                network = reach.connect or reach.listen or reach.resolve
-                if (
-                    kind not in rule.holds
-                    or (network and kind.kind != "network")
-                    or (reach.packets and kind.kind != "sensing")
-                ):
-                    raise DeclarationError(
-                        f"{capability.__name__} [{kind}] of actor {plan.name!r} reaches for more "
-                        f"than domain {self._host.domain.value!r} lets it have "
-                        f"(guideline {rule.clauses})."
-                    )
-                read.update(reach.read)
-                connect.update(reach.connect)
-                listen.update(reach.listen)
-                devices.update(reach.devices)
-                resolve, packets = resolve or reach.resolve, packets or reach.packets
-                if kind.kind == "storage":
-                    write.add(self._host.blueprint.pole.state / kind.scope)
-        if read or write or connect or listen:
-            # A domain that has files or sockets at all may also load what its libraries load late.
-            read.update(_program_folders())
-            read.update(_package_folder(plan.actor_type) for plan in self._host.plans)
-            read.add(_package_folder(DomainHost))
-        if resolve:
-            read.update(map(Path, _FOR_NAMES))
-        return Permissions(
-            read=tuple(sorted(read)),
-            write=tuple(sorted(write)),
-            connect=tuple(sorted(connect)),
-            listen=tuple(sorted(listen)),
-            resolve=resolve,
-            packets=packets,
-            devices=tuple(sorted(devices)),
-            links=(
-                self._order.control.fileno(),
-                *(end.fileno() for end in self._order.ends.values()),
-            ),
-        )
 
     # -- the actors -------------------------------------------------------------------------
 
@@ -501,45 +457,3 @@ def _plain(value: object) -> str | int | float | bool | None:
             return float(value)
         case _:
             return sayable(str(value))
-
-
-_FOR_NAMES = (
-    "/etc/resolv.conf",
-    "/etc/hosts",
-    "/etc/host.conf",
-    "/etc/nsswitch.conf",
-    "/etc/gai.conf",
-    "/etc/services",
-)
-
-
-_OF_FILES = ("open", "os.", "fcntl.", "glob.", "pathlib.", "shutil.", "sqlite3.", "tempfile.")
-_OF_SOCKETS = ("socket.",)
-
-
-def _usual_events(permissions: Permissions) -> tuple[str, ...]:
-    """Audit events that are no attempt, in a domain that is there for what they announce."""
-    usual: tuple[str, ...] = (
-        "gc.",
-        "sys._current_frames",
-        "ctypes.addressof",
-        "ctypes.cdata",
-        "mmap.",
-    )
-    if permissions.opens_files:
-        usual += _OF_FILES
-    if permissions.uses_sockets or permissions.packets:
-        usual += _OF_SOCKETS
-    return usual
-
-
-def _package_folder(kind: type) -> Path:
-    """Where the package of a class lies: an editable install's is not on the search path."""
-    module = sys.modules[kind.__module__.partition(".")[0]]
-    return Path(module.__file__ or sys.prefix).resolve().parent
-
-
-def _program_folders() -> set[Path]:
-    folders = {Path(entry or ".").resolve() for entry in sys.path}
-    folders |= {Path(sys.prefix), Path(sys.base_prefix) / "lib", Path("/usr/share/zoneinfo")}
-    return {folder for folder in folders if folder.exists() and folder != Path("/")}

@@ -120,7 +120,7 @@ class Pole:
         if self.blueprint.pole.sandbox is Sandbox.REQUIRED:
             raise SandboxUnavailable(
                 f"this pole may not start: {'; '.join(missing)}. Separation is held by the kernel "
-                "(guideline 5.1(1), 6.3(1)). Use a kernel that has it (Linux 5.13 or later with "
+                "(guideline 5.1(1), 6.3(1)). Use a kernel that has it (Linux 6.7 or later with "
                 "Landlock, x86-64 or aarch64), or set sandbox = "
                 '"best-effort" under [pole]: the pole then says in status and notice what is '
                 "missing."

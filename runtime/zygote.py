@@ -181,7 +181,6 @@ def _fork(
                 ends=dict(zip(fork.channels, ends, strict=True)),
                 best_effort=order.best_effort,
                 confined=order.confined,
-                is_process=True,
                 isolation=Isolation.PROCESS,
             ),
         )

@@ -45,6 +45,8 @@ KNOWN_IN_THREAD_MODE: dict[str, str] = {
     "idle_thread_of_the_cache": "a thread of the main side takes what is put where it "
     "looks for work",
     "name_of_the_pole": _MEMORY,
+    "command_line_rewritten": _MEMORY,
+    "exit_status": "whoever ends the whole process chooses its status: eight bits, once",
     "map_of_a_file_held": _HELD,
     "buffered_file_held": "the end of the process writes the buffer out",
     "thread_held": _HELD,

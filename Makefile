@@ -20,7 +20,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types contracts bench docs lock clean setup develop material
+.PHONY: help demo test escape lint types contracts bench docs lock clean setup develop material
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ demo: setup material ## the whole pole on real street footage, for DEMO_SECONDS 
 
 test: develop material ## every test that this machine can run
 	@$(BIN)/python -m pytest $(PYTEST)
+
+escape: setup material ## hostile actors try to get out of their domains (tens of minutes)
+	@$(BIN)/smartpole escape-test
 
 lint: develop ## style and likely mistakes
 	@$(BIN)/ruff check

@@ -26,6 +26,7 @@ def told(report: EscapeReport) -> str:
     return "\n".join(report.wrong)
 
 
+@pytest.mark.escape
 @pytest.mark.parametrize("suite", SUITES)
 def test_without_walls_every_attempt_works(suite: str) -> None:
     report = run(suite, Column.NO_WALLS, persons()[-1])
@@ -34,6 +35,7 @@ def test_without_walls_every_attempt_works(suite: str) -> None:
     assert results.count("escaped") >= 0.9 * len(results), "too much is absent on this kernel"
 
 
+@pytest.mark.escape
 @pytest.mark.parametrize("person", persons(), ids=lambda person: person.value)
 @pytest.mark.parametrize("column", WALLS, ids=lambda column: column.value)
 @pytest.mark.parametrize("suite", SUITES)

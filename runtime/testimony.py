@@ -42,6 +42,7 @@ def nothing_yet(plan: ActorPlan) -> ActorStatus:
         ),
         readings=dict.fromkeys(plan.actor_type.declaration.readings, 0),
         idle=tuple(name for name, vital in plan.actor_type.declaration.readings.items() if vital),
+        histograms=dict.fromkeys(plan.actor_type.declaration.histograms, _NO_DURATION),
     )
 
 

@@ -49,8 +49,9 @@ supervision = {{ restart = "transient" }}
 type = "crowd"
 place = "bench"
 grants = ["InferenceModels"]
-# Every picture counts here, so none may be dropped for being late.
-inlets = {{ packets = {{ capacity = 1024, overflow = "block" }} }}
+# Every picture counts here, so none may be dropped. A film that waits for its receivers comes packet
+# by packet: of a batch all counts would come at once, and no time would lie between them.
+inlets = {{ packets = {{ capacity = {capacity}, overflow = "block" }} }}
 
 [actors.crowd.settings]
 models = {models}
@@ -163,6 +164,7 @@ def run_small_pole(
                 source=_toml(f"file:{clip.resolve()}"),
                 models=_toml(str(models.resolve())),
                 pace="real-time" if paced else "fast",
+                capacity=1024 if paced else 1,
                 interval=interval,
                 width=width,
                 threads=threads,

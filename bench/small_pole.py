@@ -49,8 +49,8 @@ supervision = {{ restart = "transient" }}
 type = "crowd"
 place = "bench"
 grants = ["InferenceModels"]
-# Every picture counts here, so none may be dropped. A film that waits for its receivers comes packet
-# by packet: of a batch all counts would come at once, and no time would lie between them.
+# Every picture counts here, so none may be dropped. A film that waits for its receivers comes
+# packet by packet: of a batch all counts would come at once, with no time between them.
 inlets = {{ packets = {{ capacity = {capacity}, overflow = "block" }} }}
 
 [actors.crowd.settings]

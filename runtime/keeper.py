@@ -251,7 +251,8 @@ class DomainKeeper:
         if self._heard_at is not math.inf:
             self._heard_at = trio.current_time()
         match said:
-            case Confined():
+            # Once: afterwards its account of its walls could hold anything.
+            case Confined() if not self._is_running:
                 self._admit(said, residence)
             case Started() if not self._has_started:
                 self._has_started = True
@@ -309,11 +310,13 @@ class DomainKeeper:
         """Let it begin, once the kernel itself says that it is confined."""
         self.report.landlock_abi, self.report.seccomp = said.landlock_abi, said.seccomp
         self.report.missing = said.missing
-        if self._orders.confined and said.seccomp and (free := residence.unconfined_threads()):
+        # Only where walls may be missing is a domain believed that it has none.
+        must_stand = self._orders.confined and (said.seccomp or not self._orders.best_effort)
+        if must_stand and (free := residence.unconfined_threads()):
             self.condemn(
                 DomainDied(
-                    f"domain {self.domain.value!r} says that it is confined, and the kernel knows "
-                    f"{len(free)} thread(s) of it that are not."
+                    f"domain {self.domain.value!r} says that it is ready, and the kernel knows "
+                    f"{len(free)} thread(s) of it that are not confined."
                 )
             )
             return

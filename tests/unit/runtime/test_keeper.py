@@ -1,0 +1,133 @@
+"""The pole's side of a domain, against domains that lie."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trio
+
+from runtime.domain import Domain
+from runtime.errors import DomainDied, SmartpoleError
+from runtime.host import DomainOrder
+from runtime.keeper import DomainKeeper, KeeperOrders
+from runtime.link import Confined, ControlLink, Started, ToDomain
+from runtime.words import Vocabulary
+from tests.example_pole import NOTICE, POLE, example_blueprint
+
+pytestmark = pytest.mark.real_time
+
+Script = Callable[[ControlLink[ToDomain]], None]
+
+
+class Liar:
+    """A domain that says what the test has it say. It ends when it is killed."""
+
+    process, thread = 1, None
+
+    def __init__(self, order: DomainOrder, free: tuple[int, ...]) -> None:
+        self.link: ControlLink[ToDomain] = ControlLink(order.control.dup(), ToDomain)
+        self._free = free
+        self._over = trio.Event()
+
+    def unconfined_threads(self) -> tuple[int, ...]:
+        return self._free
+
+    def hung_up(self) -> None:
+        pass
+
+    async def ended(self) -> None:
+        await self._over.wait()
+
+    def kill(self) -> bool:
+        self._over.set()
+        self.link._socket.close()
+        return True
+
+
+def confined(*, seccomp: bool = True, missing: tuple[str, ...] = ()) -> Confined:
+    return Confined(thread=1, landlock_abi=7, seccomp=seccomp, missing=missing)
+
+
+async def life(
+    folder: Path, script: Script, *, free: tuple[int, ...] = (), best_effort: bool = False
+) -> tuple[DomainKeeper, int, SmartpoleError | None]:
+    """One life of a domain that follows the script: its keeper, how often the pole let it begin,
+    and how it ended."""
+    began: list[Domain] = []
+
+    async def begin(order: DomainOrder) -> Liar:
+        await trio.lowlevel.checkpoint()
+        liar = Liar(order, free)
+        script(liar.link)
+        return liar
+
+    def domain_began(domain: Domain, markers: dict[int, bytes]) -> set[int]:
+        began.append(domain)
+        return set()
+
+    orders = KeeperOrders(
+        blueprint=example_blueprint(folder, POLE + NOTICE),
+        begin=begin,
+        best_effort=best_effort,
+        confined=True,
+        vocabulary=Vocabulary(()),
+        report_violation=lambda *_: None,
+        domain_began=domain_began,
+        pole_must_end=lambda _: None,
+    )
+    keeper = DomainKeeper(Domain.PUBLIC, orders, {})
+    failure: SmartpoleError | None = None
+    async with trio.open_nursery() as nursery:
+        done = trio.Event()
+
+        async def serve() -> None:
+            nonlocal failure
+            try:
+                await keeper.serve(done.set)
+            except SmartpoleError as error:
+                failure = error
+            done.set()
+
+        nursery.start_soon(serve)
+        with trio.fail_after(10):
+            await done.wait()
+        keeper.condemn(SmartpoleError("over"))
+    return keeper, len(began), failure
+
+
+async def test_a_domain_that_is_confined_may_begin(tmp_path: Path) -> None:
+    _, began, failure = await life(tmp_path, functools.partial(_say, (confined(), Started())))
+    assert (began, str(failure)) == (1, "over")
+
+
+@pytest.mark.parametrize("seccomp", [True, False])
+async def test_the_kernel_is_believed_and_not_the_domain(tmp_path: Path, seccomp: bool) -> None:
+    words = (confined(seccomp=seccomp), Started())
+    _, began, failure = await life(tmp_path, functools.partial(_say, words), free=(1, 2))
+    assert began == 0
+    assert isinstance(failure, DomainDied)
+    assert "2 thread(s) of it that are not confined" in str(failure)
+
+
+async def test_where_walls_may_be_missing_one_without_them_may_begin(tmp_path: Path) -> None:
+    words = (confined(seccomp=False, missing=("no seccomp",)), Started())
+    keeper, began, _ = await life(
+        tmp_path, functools.partial(_say, words), free=(1,), best_effort=True
+    )
+    assert began == 1
+    assert keeper.report.missing == ("no seccomp",)
+
+
+async def test_what_it_says_of_its_walls_later_is_not_heard(tmp_path: Path) -> None:
+    words = (confined(), confined(missing=("a picture, in letters",)), Started())
+    keeper, began, _ = await life(tmp_path, functools.partial(_say, words))
+    assert began == 1
+    assert keeper.report.missing == ()
+
+
+def _say(words: tuple[Confined | Started, ...], link: ControlLink[ToDomain]) -> None:
+    for one in words:
+        link.post(one)

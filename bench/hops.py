@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 import trio
 
+from bench.configuration import IDENTITY
 from bench.harness import BenchmarkFailed
 from runtime import (
     Actor,
@@ -35,15 +36,6 @@ _PAUSE = 0.001
 """Seconds between two messages: each finds both loops asleep, as a rare message does."""
 _PATIENCE = 60.0
 _CONFIGURATION = """
-[pole]
-name = "bench"
-operator = { ja = "bench", en = "bench" }
-contact = { ja = "bench", en = "bench" }
-guideline = "1.0"
-state = "state"
-
-[places]
-
 [actors.near]
 type = "near"
 
@@ -107,7 +99,7 @@ def measure_hops(housing: Housing, isolation: Isolation, messages: int) -> list[
     """Microseconds of so many hops at least. Raises BenchmarkFailed where the pole gives fewer."""
     with TemporaryDirectory(prefix="smartpole-") as folder:
         path = Path(folder) / "bench.toml"
-        path.write_text(_CONFIGURATION, encoding="utf-8")
+        path.write_text(IDENTITY + _CONFIGURATION, encoding="utf-8")
         pole = Pole(
             load_blueprint(path, actor_types={"near": Near, "far": Far}),
             housing=housing,

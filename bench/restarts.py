@@ -13,6 +13,7 @@ import trio
 from actors.camera.messages import EncodedPacket
 from actors.crowd.actor import CrowdCounter
 from actors.crowd.messages import PictureCount
+from bench.configuration import IDENTITY, toml_text
 from bench.harness import BenchmarkFailed
 from runtime import Actor, Domain, Inlet, Outlet, load_blueprint
 from runtime.blueprint import Isolation
@@ -22,16 +23,6 @@ from runtime.pole import Pole
 _PATIENCE = 30.0
 _BETWEEN = 0.3
 _CONFIGURATION = """
-[pole]
-name = "bench"
-operator = {{ ja = "bench", en = "bench" }}
-contact = {{ ja = "bench", en = "bench" }}
-guideline = "1.0"
-state = "state"
-
-[places]
-bench = {{ ja = "bench", en = "bench" }}
-
 [actors.source]
 type = "source"
 
@@ -89,8 +80,8 @@ def measure_restarts(isolation: Isolation, models: Path, times: int) -> Restarts
     for _ in range(-(-times // 3)):
         with TemporaryDirectory(prefix="smartpole-") as folder:
             path = Path(folder) / "bench.toml"
-            place = msgspec.json.encode(str(models.resolve())).decode()
-            path.write_text(_CONFIGURATION.format(models=place), encoding="utf-8")
+            place = toml_text(str(models.resolve()))
+            path.write_text(IDENTITY + _CONFIGURATION.format(models=place), encoding="utf-8")
             types: dict[str, type[Actor]] = {
                 "source": Source,
                 "crowd": CrowdCounter,

@@ -19,6 +19,7 @@ from actors.camera.actor import Camera
 from actors.camera.messages import EncodedPacket
 from actors.crowd.actor import CrowdCounter
 from actors.crowd.messages import PictureCount
+from bench.configuration import IDENTITY, toml_text
 from bench.harness import BenchmarkFailed
 from runtime import Actor, Domain, Inlet, Reading, check, inlet, load_blueprint
 from runtime.blueprint import Isolation
@@ -28,16 +29,6 @@ from runtime.pole import Pole
 from runtime.status import ActorStatus
 
 _CONFIGURATION = """
-[pole]
-name = "bench"
-operator = {{ ja = "bench", en = "bench" }}
-contact = {{ ja = "bench", en = "bench" }}
-guideline = "1.0"
-state = "state"
-
-[places]
-bench = {{ ja = "bench", en = "bench" }}
-
 [actors.camera]
 type = "camera"
 place = "bench"
@@ -160,9 +151,10 @@ def run_small_pole(
     with TemporaryDirectory(prefix="smartpole-") as folder:
         path = Path(folder) / "bench.toml"
         path.write_text(
-            _CONFIGURATION.format(
-                source=_toml(f"file:{clip.resolve()}"),
-                models=_toml(str(models.resolve())),
+            IDENTITY
+            + _CONFIGURATION.format(
+                source=toml_text(f"file:{clip.resolve()}"),
+                models=toml_text(str(models.resolve())),
                 pace="real-time" if paced else "fast",
                 capacity=1024 if paced else 1,
                 interval=interval,
@@ -207,8 +199,3 @@ async def _until_enough(pole: Pole, enough: int, patience: float) -> PoleRun:
     _run.erased_after = crowd.histograms["captured_to_erased"]
     _run.looked_in = crowd.histograms["decode_and_inference"]
     return _run
-
-
-def _toml(text: str) -> str:
-    """A TOML string, which a JSON string also is."""
-    return msgspec.json.encode(text).decode()

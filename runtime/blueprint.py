@@ -11,7 +11,6 @@ __all__ = [
     "Bilingual",
     "Blueprint",
     "ChannelPlan",
-    "InstalledActorTypes",
     "Isolation",
     "PoleIdentity",
     "Sandbox",
@@ -21,10 +20,9 @@ __all__ = [
 import enum
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,12 +34,11 @@ from runtime.channel import Overflow
 from runtime.config import Document, Duration, convert, read_document
 from runtime.domain import Domain
 from runtime.errors import DeclarationError, SpecificationError
+from runtime.installed import InstalledActorTypes
 from runtime.message import PLACE_PATTERN, Message
 from runtime.specification import Backoff, ChildSpec, Exhausted, Restart, RestartIntensity, Strategy
 
 T = TypeVar("T")
-
-_ACTOR_ENTRY_POINTS = "smartpole.actors"
 
 
 class _Closed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -212,6 +209,18 @@ class Blueprint:
         """Which of its actors are restarted when one crashes."""
         return self.domains[domain].strategy if domain in self.domains else Strategy.ONE_FOR_ONE
 
+    def plans_of(self, domain: Domain) -> tuple[ActorPlan, ...]:
+        """The actors of a domain, in starting order."""
+        return tuple(plan for plan in self.start_order() if plan.domain is domain)
+
+    def start_timeout(self, domain: Domain) -> float:
+        """Seconds for all actors of a domain to start, one after another."""
+        return sum(plan.supervision.start_timeout for plan in self.plans_of(domain))
+
+    def stop_timeout(self, domain: Domain) -> float:
+        """Seconds for all actors of a domain to stop, one after another."""
+        return sum(2 * plan.supervision.stop_timeout for plan in self.plans_of(domain))
+
     def stuck_after(self, domain: Domain) -> float:
         """Seconds without a sign of life after which a domain is taken for stuck."""
         return float(self.domains.get(domain, _DomainTable()).stuck_after)
@@ -267,29 +276,6 @@ def _cycle(receivers: Mapping[T, list[T]]) -> list[T]:
     except CycleError as error:
         return list(reversed(error.args[1]))
     return []
-
-
-class InstalledActorTypes(Mapping[str, type[Actor]]):
-    """Every actor type that an installed package offers, ours and an integrator's alike.
-
-    A type is imported when it is asked for, so that a pole loads only what it runs.
-    """
-
-    def __init__(self) -> None:
-        self._points = {point.name: point for point in entry_points(group=_ACTOR_ENTRY_POINTS)}
-
-    def __getitem__(self, name: str) -> type[Actor]:
-        found: type[Actor] = self._points[name].load()
-        return found
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._points  # without importing it
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._points)
-
-    def __len__(self) -> int:
-        return len(self._points)
 
 
 def load_blueprint(path: Path, actor_types: Mapping[str, type[Actor]] | None = None) -> Blueprint:

@@ -33,6 +33,7 @@ from runtime.border import BorderCodec
 from runtime.channel import ChannelStatistics, Overflow, Queue
 from runtime.errors import BorderRefused
 from runtime.message import Message
+from runtime.outgoing import Outgoing
 
 M = TypeVar("M", bound=Message)
 
@@ -97,9 +98,7 @@ class SendingEnd(Generic[M]):
         self._search: _MarkerSearch | None = None
         self._credits = 0
         self._grants = bytearray()
-        self._outgoing: deque[memoryview] = deque()
-        """What the socket has not taken yet, oldest first."""
-        self._outgoing_size = 0
+        self._outgoing = Outgoing(end)
         self._held: deque[bytes] = deque()
         """Frames of a channel that never blocks, waiting for a credit."""
         self._waiters = trio.lowlevel.ParkingLot()
@@ -169,7 +168,6 @@ class SendingEnd(Generic[M]):
         if self._up:
             self._dropped += self.window - self._credits
         self._outgoing.clear()
-        self._outgoing_size = 0
         self._grants.clear()
         self._up, self._search = True, _MarkerSearch(marker)
         self._credits = self.window
@@ -202,7 +200,7 @@ class SendingEnd(Generic[M]):
             self._up
             and self._credits > 0
             and not self._held
-            and (not self._outgoing or self._outgoing_size < _MOST_WAITING)
+            and (not self._outgoing or self._outgoing.size < _MOST_WAITING)
         )
 
     def _transmit(self, frame: bytes) -> None:
@@ -216,31 +214,19 @@ class SendingEnd(Generic[M]):
             self._write(frame)
 
     def _write(self, data: bytes) -> None:
-        self._outgoing.append(memoryview(data))
-        self._outgoing_size += len(data)
+        self._outgoing.add(data)
         self._flush()
         if self._outgoing:
             self._wake.set()
 
     def _flush(self) -> None:
-        outgoing = self._outgoing
-        while outgoing:
-            try:
-                sent = self._socket.send(outgoing[0])
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError:  # the pole has gone, and with it both ends
-                self._up = False
-                outgoing.clear()
-                self._outgoing_size = 0
-                break
-            self._outgoing_size -= sent
-            self._movement.unpark_all()
-            if sent == len(outgoing[0]):
-                outgoing.popleft()
-            else:
-                outgoing[0] = outgoing[0][sent:]
-        self._waiters.unpark_all()
+        try:
+            if self._outgoing.flush():
+                self._movement.unpark_all()
+        except OSError:  # the pole has gone, and with it both ends
+            self._up = False
+        if not self._outgoing:
+            self._waiters.unpark_all()
 
     def _go_on(self) -> None:
         while self._held and self._up and self._credits > 0:

@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
 import trio
 
 from runtime.actor import READING_MAX
@@ -62,8 +61,6 @@ from runtime.walls import domain_permissions, usual_events
 from runtime.watch import unwatch_thread, watch_thread
 from runtime.workers import Workers
 
-_log = structlog.get_logger("domain")
-
 _LONGEST_PICTURE = 16 * 1024 * 1024
 _LONGEST_OTHER = 64 * 1024
 _FLUSH_PATIENCE = 2.0
@@ -86,7 +83,7 @@ class DomainHost:
     ) -> None:
         self.blueprint = blueprint
         self.domain = domain
-        self.plans = tuple(plan for plan in blueprint.start_order() if plan.domain is domain)
+        self.plans = blueprint.plans_of(domain)
         self.cells = {
             plan.name: ActorCell(plan, state=blueprint.pole.state, facts=facts)
             for plan in self.plans
@@ -118,16 +115,6 @@ class DomainHost:
         self.supervisor = Supervisor(
             SupervisorSpec(self.domain.value, children, strategy), on_crash=self._on_crash
         )
-
-    @property
-    def start_timeout(self) -> float:
-        """Seconds for all actors to start, one after another."""
-        return sum(plan.supervision.start_timeout for plan in self.plans)
-
-    @property
-    def stop_timeout(self) -> float:
-        """Seconds for all actors to stop, one after another."""
-        return sum(2 * plan.supervision.stop_timeout for plan in self.plans)
 
     def statuses(self) -> tuple[ActorStatus, ...]:
         """How each actor is, now."""
@@ -358,7 +345,7 @@ class _Life:
         """Take in what is on the way (nobody sends any more), then stop the actors in order."""
         for end in self._ends.receiving.values():
             end.finish()
-        with trio.move_on_after(self._host.stop_timeout):
+        with trio.move_on_after(self._order.blueprint.stop_timeout(self._order.domain)):
             for drained in self._drained.values():
                 await drained.wait()
         self._host.supervisor.finish()

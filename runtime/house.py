@@ -89,8 +89,8 @@ class OneLoop:
             intensity=RestartIntensity(3, 600),
             backoff=Backoff(first=1),
             # A supervisor of actors takes as long as they take, one after another.
-            start_timeout=host.start_timeout + 1,
-            stop_timeout=host.stop_timeout + 1,
+            start_timeout=host.blueprint.start_timeout(domain) + 1,
+            stop_timeout=host.blueprint.stop_timeout(domain) + 1,
             when_exhausted=Exhausted.ESCALATE,
         )
 
@@ -179,7 +179,6 @@ class Apart:
                     end.close()
 
     def child_spec(self, domain: Domain) -> ChildSpec:
-        plans = [plan for plan in self._blueprint.actors.values() if plan.domain is domain]
         return ChildSpec(
             domain_child(domain),
             lambda _: self._keepers[domain],
@@ -187,8 +186,8 @@ class Apart:
             # again rests for a while.
             intensity=RestartIntensity(5, 600),
             backoff=Backoff(first=0.01, factor=4, longest=2),
-            start_timeout=sum(plan.supervision.start_timeout for plan in plans) + 10,
-            stop_timeout=sum(2 * plan.supervision.stop_timeout for plan in plans) + 5,
+            start_timeout=self._blueprint.start_timeout(domain) + 10,
+            stop_timeout=self._blueprint.stop_timeout(domain) + 5,
             when_exhausted=Exhausted.REST,
             rest=60,
         )

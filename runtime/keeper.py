@@ -78,7 +78,6 @@ class DomainReport:
     seccomp: bool = False
     missing: tuple[str, ...] = ()
     attempts: int = 0
-    lines_withheld: int = 0
     crashes: deque[CrashRecord] = field(default_factory=lambda: deque(maxlen=_CRASHES_KEPT))
 
 
@@ -112,11 +111,10 @@ class DomainKeeper:
         self.domain = domain
         self._orders = orders
         self._ends = ends
-        plans = [plan for plan in orders.blueprint.start_order() if plan.domain is domain]
-        self._plans = {plan.name: plan for plan in plans}
-        self.report = DomainReport(actors=tuple(map(nothing_yet, plans)))
-        self.start_timeout = sum(plan.supervision.start_timeout for plan in plans)
-        self.stop_timeout = sum(2 * plan.supervision.stop_timeout for plan in plans)
+        blanks = tuple(map(nothing_yet, orders.blueprint.plans_of(domain)))
+        self._blanks = {blank.name: blank for blank in blanks}
+        """Each actor as it is before anything has been heard of it."""
+        self.report = DomainReport(actors=blanks)
         self._stuck_after = orders.blueprint.stuck_after(domain)
         # Where a domain may not even tell facts of the machine, its log lines and crashes are no
         # way out either: they are held against the program's own words.
@@ -125,7 +123,6 @@ class DomainKeeper:
         self._lines_at = time.monotonic()
         self._escalations: deque[float] = deque()
         self._link: ControlLink[FromDomain] | None = None
-        self._residence: Residence | None = None
         self._is_running = False
         self._has_started = False
         self._failure: SmartpoleError | None = None
@@ -150,7 +147,7 @@ class DomainKeeper:
                 best_effort=self._orders.best_effort,
                 confined=self._orders.confined,
             )
-            residence = self._residence = await self._orders.begin(order)
+            residence = await self._orders.begin(order)
             self.report.process, self.report.thread = residence.process, residence.thread
             if residence.thread is None:
                 theirs.close()  # or the end of the process would not end the link
@@ -159,7 +156,7 @@ class DomainKeeper:
                 await self._live(residence, started)
             finally:
                 self._is_running = False
-                self._link = self._residence = None
+                self._link = None
         if self._failure is not None:
             raise self._failure
 
@@ -274,7 +271,7 @@ class DomainKeeper:
                     _log.warning(
                         "attempt seen",
                         domain=self.domain.value,
-                        actor=actor if actor in self._plans else "",
+                        actor=actor if actor in self._blanks else "",
                         event_name=self._orders.vocabulary.keep(event),
                         times=min(times, _LONGEST_NUMBER),
                     )
@@ -339,15 +336,15 @@ class DomainKeeper:
         given = {actor.name: actor for actor in actors}
         crashes = {record.child: record for record in self.report.crashes}
         self.report.actors = tuple(
-            believe(plan, given[name], crashes.get(name)) if name in given else old
-            for (name, plan), old in zip(self._plans.items(), self.report.actors, strict=True)
+            believe(blank, given[name], crashes.get(name)) if name in given else old
+            for (name, blank), old in zip(self._blanks.items(), self.report.actors, strict=True)
         )
 
     def _note_crash(self, said: Crashed) -> None:
         phases = {state.value for state in ChildState}
         self.report.crashes.append(
             CrashRecord(
-                child=said.child if said.child in self._plans else self.domain.value,
+                child=said.child if said.child in self._blanks else self.domain.value,
                 incarnation=max(0, min(said.incarnation, _LONGEST_NUMBER)),
                 unix_time=time.time(),
                 error=self._keep(said.error),
@@ -389,7 +386,6 @@ class DomainKeeper:
         earned = (now - self._lines_at) * _LINES_PER_SECOND
         self._lines, self._lines_at = min(self._lines + earned, _LINES_AT_ONCE), now
         if self._lines < 1:
-            self.report.lines_withheld += 1
             return False
         self._lines -= 1
         return True

@@ -30,14 +30,15 @@ __all__ = [
 
 import socket
 import struct
-from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 import trio
 
 from runtime.errors import BorderRefused
+from runtime.outgoing import Outgoing
 from runtime.status import ActorStatus
 
 In = TypeVar("In")
@@ -171,8 +172,7 @@ class ControlLink(Generic[In]):
         self._socket = end
         self._decode: Callable[[bytes], In] = msgspec.msgpack.Decoder(incoming).decode
         self._encode = msgspec.msgpack.Encoder().encode
-        self._outgoing: deque[memoryview] = deque()
-        self._waiting_size = 0
+        self._outgoing = Outgoing(end)
         self._wake = trio.Event()
         self._idle = trio.Event()
         self._idle.set()
@@ -184,15 +184,14 @@ class ControlLink(Generic[In]):
     def post(self, said: _Said) -> None:
         """Say it, now or as soon as the socket takes it. Never blocks."""
         frame = self._encode(said)
-        if self._waiting_size > _MOST_WAITING or len(frame) > _LONGEST:
+        if self._outgoing.size > _MOST_WAITING or len(frame) > _LONGEST:
             self.lost += 1
             return
-        data = _LENGTH.pack(len(frame)) + frame
-        self._outgoing.append(memoryview(data))
-        self._waiting_size += len(data)
+        self._outgoing.add(_LENGTH.pack(len(frame)) + frame)
         self._flush()
         if self._outgoing:
-            self._idle = trio.Event()
+            if self._idle.is_set():  # or who waits for the one before would wait for ever
+                self._idle = trio.Event()
             self._wake.set()
 
     async def run(self, heard: Callable[[In], None]) -> None:
@@ -264,20 +263,7 @@ class ControlLink(Generic[In]):
             await self._wake.wait()
 
     def _flush(self) -> None:
-        outgoing = self._outgoing
-        while outgoing:
-            try:
-                sent = self._socket.send(outgoing[0], socket.MSG_NOSIGNAL)
-            except (BlockingIOError, InterruptedError):
-                return
-            except OSError:  # the other end has gone
-                outgoing.clear()
-                self._waiting_size = 0
-                self._idle.set()
-                return
-            self._waiting_size -= sent
-            if sent == len(outgoing[0]):
-                outgoing.popleft()
-            else:
-                outgoing[0] = outgoing[0][sent:]
-        self._idle.set()
+        with suppress(OSError):  # the other end has gone
+            self._outgoing.flush()
+        if not self._outgoing:
+            self._idle.set()

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
@@ -147,7 +147,6 @@ class Zygote:
         self._end = end
         self._births: dict[str, trio.MemorySendChannel[ProcessResidence]] = {}
         self._living: dict[int, ProcessResidence] = {}
-        self._gone = trio.Event()
 
     async def fork(self, order: DomainOrder) -> ProcessResidence:
         """Start a domain's process. Raises DomainDied where the zygote itself has died."""
@@ -166,14 +165,7 @@ class Zygote:
     async def listen(self) -> None:
         """Hear of births and deaths, until the zygote is gone."""
         heard = msgspec.json.Decoder(Birth | Death)
-        while True:
-            await trio.lowlevel.wait_readable(self._end)
-            try:
-                said = self._end.recv(_LONGEST)
-            except BlockingIOError:
-                continue
-            if not said:
-                break
+        while said := await _receive(self._end):
             match heard.decode(said):
                 case Birth(domain=name, process=process):
                     residence = ProcessResidence(Domain(name), process)
@@ -197,6 +189,7 @@ async def running_zygote(
     Raises SmartpoleError where it can't load what the pole needs.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    search_path = tuple(entry or os.getcwd() for entry in sys.path)
     order = ZygoteOrder(
         configuration=blueprint.source,
         digest=blueprint.digest,
@@ -206,7 +199,7 @@ async def running_zygote(
             plan.type_name: f"{plan.actor_type.__module__}:{plan.actor_type.__qualname__}"
             for plan in blueprint.actors.values()
         },
-        search_path=tuple(entry or os.getcwd() for entry in sys.path),
+        search_path=search_path,
         log_level=log_level,
         best_effort=best_effort,
         confined=confined,
@@ -217,7 +210,7 @@ async def running_zygote(
                 [sys.executable, "-m", "runtime.zygote", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **_ONE_THREAD, **_search_path()},
+                env={**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(search_path)},
             )
         try:
             ours.setblocking(False)
@@ -238,27 +231,28 @@ async def running_zygote(
                     await process.wait()
 
 
-def _search_path() -> Mapping[str, str]:
-    return {"PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)}
+async def _receive(end: socket.socket) -> bytes:
+    """The zygote's next message; nothing where it is gone."""
+    while True:
+        await trio.lowlevel.wait_readable(end)
+        try:
+            return end.recv(_LONGEST)
+        except BlockingIOError:
+            continue
 
 
 async def _until_ready(end: socket.socket) -> None:
     with trio.move_on_after(_LOADING_PATIENCE):
-        while True:
-            await trio.lowlevel.wait_readable(end)
-            try:
-                said = end.recv(_LONGEST)
-            except BlockingIOError:
-                continue
-            if not said:
-                raise SmartpoleError(
-                    "the process that starts domains ended before it was ready; what it wrote "
-                    "stands on standard error."
-                )
-            ready = msgspec.json.decode(said, type=Ready)
-            if ready.failure:
-                raise SmartpoleError(ready.failure)
-            return
+        said = await _receive(end)
+        if not said:
+            raise SmartpoleError(
+                "the process that starts domains ended before it was ready; what it wrote "
+                "stands on standard error."
+            )
+        ready = msgspec.json.decode(said, type=Ready)
+        if ready.failure:
+            raise SmartpoleError(ready.failure)
+        return
     raise SmartpoleError(
         f"the process that starts domains was not ready within {_LOADING_PATIENCE:g} s."
     )

@@ -46,9 +46,8 @@ def nothing_yet(plan: ActorPlan) -> ActorStatus:
     )
 
 
-def believe(plan: ActorPlan, said: ActorStatus, last_crash: CrashRecord | None) -> ActorStatus:
-    """What a domain says of one of its actors, where it fits the blueprint."""
-    blank = nothing_yet(plan)
+def believe(blank: ActorStatus, said: ActorStatus, last_crash: CrashRecord | None) -> ActorStatus:
+    """What a domain says of one of its actors, where it fits ``blank``, which the pole made."""
     readings = {name: _bounded(said.readings.get(name, 0)) for name in blank.readings}
     return ActorStatus(
         name=blank.name,

@@ -43,7 +43,7 @@ def test_numbers_are_believed_within_their_bounds_and_words_are_not(plan) -> Non
         crashes=-5,
         histograms={"late": late, "a picture": late},
     )
-    believed = believe(plan, said, None)
+    believed = believe(nothing_yet(plan), said, None)
     assert (believed.name, believed.headline, believed.state) == ("clock", "", "not started")
     assert believed.readings == {"ticks": READING_MAX}
     assert believed.histograms == {"late": late}

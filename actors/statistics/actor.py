@@ -12,7 +12,7 @@ import trio
 from actors.crowd.messages import PictureCount
 from actors.statistics.release import Released, ReleasedPeople, release_devices, release_people
 from actors.statistics.settings import StatisticsSettings
-from actors.statistics.slices import PeopleSlice, PeopleSlices
+from actors.statistics.slices import GRACE, PeopleSlice, PeopleSlices
 from actors.statistics.store import SliceRefused, StatisticsStore, StoreFailed
 from actors.wifi.messages import DeviceCount
 from runtime import Actor, Domain, Inlet, Needs, Reading, reading
@@ -54,7 +54,11 @@ class Statistics(Actor, domain=Domain.PUBLIC):
         self._storing = trio.Lock()
         self._is_failing = False
         self._latest: dict[str, PictureCount] = {}
-        self._slices = PeopleSlices(int(self.settings.slice), began=int(self._wall()))
+        self._slices = PeopleSlices(
+            int(self.settings.slice),
+            began=int(self._wall()),
+            stored_until=await self._stored_until(),
+        )
 
     async def run(self) -> None:
         async with trio.open_nursery() as background:
@@ -142,6 +146,15 @@ class Statistics(Actor, domain=Domain.PUBLIC):
             if self._is_failing:
                 self.log.info("all slices that waited are stored")
                 self._is_failing = False
+
+    async def _stored_until(self) -> int:
+        """Where an earlier incarnation's last slice ended. One that begins within the same second
+        would bear the same start, and the store keeps the first of two."""
+        try:
+            until = await self.blocking(self.store.people_until)
+        except StoreFailed:
+            return 0  # it will be said when a slice is to be stored
+        return until if until <= self._wall() + GRACE else 0  # else the clock was ahead
 
     def _wall(self) -> float:
         """Seconds since 1970."""

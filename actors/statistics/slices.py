@@ -52,8 +52,8 @@ class _Open:
     """When the first of its pictures was taken."""
     peak_cells: tuple[AttributeCount, ...] = ()
 
-    def add(self, picture: PictureCount) -> None:
-        self.earliest = min(self.earliest, picture.taken_at) if self.pictures else picture.taken_at
+    def add(self, picture: PictureCount, moment: int) -> None:
+        self.earliest = min(self.earliest, moment) if self.pictures else moment
         self.pictures += 1
         self.people_in_all += picture.people
         if picture.people > self.peak:
@@ -77,12 +77,14 @@ class PeopleSlices:
     """The open slices of all places. Times are seconds since 1970.
 
     Slices begin at the multiples of ``length``. Only one that was running when counting ``began``
-    begins later, with its first picture: the part before may be stored already. A slice without
-    any picture doesn't exist: that nobody looked is not that nobody was there.
+    begins later, with its first picture: the part before may be stored already. ``stored_until``
+    is the end of what is; a picture of the same second, taken after it, counts from there. A slice
+    without any picture doesn't exist: that nobody looked is not that nobody was there.
     """
 
     length: int
     began: int
+    stored_until: int = 0
     _open: dict[tuple[str, int], _Open] = field(default_factory=dict, repr=False)
     _closed_until: dict[str, int] = field(default_factory=dict)
     _last_now: float = 0.0
@@ -90,13 +92,14 @@ class PeopleSlices:
     def add(self, picture: PictureCount, now: float) -> bool:
         """Take a picture's count. False where its slice is closed, or its time can't be right."""
         self._notice_step_back(now)
-        first = picture.taken_at // self.length * self.length
+        moment = max(picture.taken_at, self.stored_until)
+        first = moment // self.length * self.length
         if (
             picture.taken_at < self._closed_until.get(picture.place, 0)
             or not now - _FURTHEST_BACK <= picture.taken_at <= now + _FURTHEST_AHEAD
         ):
             return False
-        self._open.setdefault((picture.place, first), _Open()).add(picture)
+        self._open.setdefault((picture.place, first), _Open()).add(picture, moment)
         return True
 
     def close_due(self, now: float) -> list[PeopleSlice]:
@@ -120,7 +123,7 @@ class PeopleSlices:
         late until the clock has caught up.
         """
         if now < self._last_now - GRACE:
-            self.began = int(now)
+            self.began, self.stored_until = int(now), 0
             self._open.clear()
             self._closed_until.clear()
         self._last_now = now
@@ -128,5 +131,5 @@ class PeopleSlices:
     def _close(self, place: str, first: int, end: int) -> PeopleSlice:
         self._closed_until[place] = max(end, self._closed_until.get(place, 0))
         slice_ = self._open.pop((place, first))
-        start = first if first >= self.began else slice_.earliest
+        start = first if first >= max(self.began, self.stored_until) else slice_.earliest
         return slice_.close(place, start, max(end, start + 1))

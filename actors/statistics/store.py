@@ -97,6 +97,12 @@ class StatisticsStore(
                 [{**key, "k": released.k, **one} for one in attributes]
             )
 
+    def people_until(self) -> int:
+        """The latest end of a slice of people, in seconds since 1970; 0 where there is none."""
+        with self._transaction():
+            (latest,) = self._database.execute("SELECT max(end) FROM people_slices").fetchone()
+        return int(latest or 0)
+
     def people(self, since: int = 0) -> list[ReleasedPeople]:
         """Slices of people that start at ``since`` or later, in order of time."""
         with self._transaction():

@@ -37,6 +37,9 @@ class MemoryStore:
             raise SliceRefused("a slice does not fit the schema")
         self.stored.append(released)
 
+    def people_until(self) -> int:
+        return max((one.end for one in self.stored if isinstance(one, ReleasedPeople)), default=0)
+
 
 class VirtualStatistics(Statistics):
     """In virtual time: its wall clock is trio's, and nothing leaves the loop."""
@@ -190,6 +193,25 @@ async def test_device_slices_are_released_at_once() -> None:
         assert rig.reading("devices_last") == 12
     assert rig.devices_stored() == [(-60, 25), (0, None), (0, 12)]
     assert rig.reading("device_slices_released") == 3
+
+
+async def test_a_restart_within_the_second_in_which_a_slice_began_loses_nothing() -> None:
+    rig = Rig(every_minute())
+    actor = rig.build()
+    await actor.start()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(actor.run)
+        rig.see(6)
+        await trio.sleep(0.3)
+        nursery.cancel_scope.cancel()
+    await actor.stop()
+    async with rig.running():
+        rig.see(8)
+        await trio.sleep(0.3)
+    # The store keeps the first of two slices with one start, so they must not have one.
+    starts = [start for start, *_ in rig.people_stored()]
+    assert len(set(starts)) == len(starts) == 2
+    assert sum(pictures for _, _, pictures, _ in rig.people_stored()) == 2
 
 
 async def test_an_incarnation_that_is_cut_short_loses_nothing_that_was_accepted() -> None:

@@ -76,6 +76,24 @@ def test_the_first_slice_begins_late_and_the_last_ends_early() -> None:
     ]
 
 
+def test_what_begins_within_the_second_of_what_is_stored_begins_after_it() -> None:
+    before = PeopleSlices(60, MINUTE - 1)
+    before.add(of_people(MINUTE, 1), MINUTE + 0.2)
+    assert windows(before.close_all(MINUTE + 0.3)) == [("east-exit", 0, 1, 1)]
+    after = PeopleSlices(60, MINUTE, stored_until=MINUTE + 1)
+    # Taken in the same second, and counted all the same: it is not late.
+    assert after.add(of_people(MINUTE, 2), MINUTE + 0.5)
+    assert after.add(of_people(MINUTE + 2, 3), MINUTE + 2)
+    assert windows(after.close_due(MINUTE + 90)) == [("east-exit", 1, 60, 2)]
+
+
+def test_what_is_stored_up_to_a_slices_end_leaves_the_next_one_whole() -> None:
+    slices = PeopleSlices(60, MINUTE + 59, stored_until=MINUTE + 60)
+    slices.add(of_people(MINUTE + 59, 1), MINUTE + 59.9)
+    slices.add(of_people(MINUTE + 60, 2), MINUTE + 60)
+    assert windows(slices.close_due(MINUTE + 150)) == [("east-exit", 60, 120, 2)]
+
+
 def test_places_have_slices_of_their_own() -> None:
     slices = PeopleSlices(60, MINUTE)
     slices.add(of_people(MINUTE, 1, place="west"), MINUTE)

@@ -72,6 +72,14 @@ def test_what_is_appended_is_read(store: StatisticsStore) -> None:
     assert store.devices(since=MINUTE + 61) == []
 
 
+def test_it_tells_until_when_slices_of_people_are_stored(store: StatisticsStore) -> None:
+    assert store.people_until() == 0
+    store.append(devices(end=MINUTE + 600))
+    store.append(people())
+    store.append(people(place="west-exit", end=MINUTE + 30))
+    assert store.people_until() == MINUTE + 60
+
+
 def test_it_is_there_after_closing(tmp_path: Path) -> None:
     with closing(open_store(tmp_path)) as store:
         store.append(people())

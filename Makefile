@@ -67,8 +67,10 @@ lock: develop ## write the locks again (UPGRADE=1: with newer versions)
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 	    --group build "$$@" pyproject.toml; }; \
 	  compile --all-extras -o requirements/develop.lock; \
-	  compile --extra convert --constraint requirements/develop.lock -o requirements/pole.lock
-	@echo 'requirements/pole.lock and requirements/develop.lock are written.'
+	  compile --extra convert --constraint requirements/develop.lock -o requirements/pole.lock; \
+	  compile --extra privacy --constraint requirements/develop.lock \
+	    --constraint requirements/pole.lock -o requirements/privacy.lock
+	@echo 'pole.lock, develop.lock and privacy.lock in requirements/ are written.'
 
 # --- set-up: each step once ------------------------------------------------------------------
 

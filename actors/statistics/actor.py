@@ -4,13 +4,16 @@ from __future__ import annotations
 
 __all__ = ["Statistics"]
 
+import functools
 import time
 from collections import deque
+from collections.abc import Callable
 
 import trio
 
 from actors.crowd.messages import PictureCount
-from actors.statistics.errors import SliceRefused, StoreFailed
+from actors.statistics.errors import BudgetSpent, SliceRefused, StoreFailed
+from actors.statistics.noise import NoisyRelease
 from actors.statistics.release import Released, ReleasedPeople, release_devices, release_people
 from actors.statistics.settings import StatisticsSettings
 from actors.statistics.slices import GRACE, PeopleSlice, PeopleSlices
@@ -50,6 +53,8 @@ class Statistics(Actor, domain=Domain.PUBLIC):
     pictures_released: Reading
     slices_waiting: Reading
     slices_lost: Reading
+    slices_beyond_budget: Reading
+    """Not released, because the day's privacy budget was spent."""
     slices_expired: Reading
 
     _slices: PeopleSlices | None = None
@@ -58,7 +63,14 @@ class Statistics(Actor, domain=Domain.PUBLIC):
         self._waiting: deque[Released] = deque()
         self._storing = trio.Lock()
         self._is_failing = False
-        self._latest: dict[str, ReleasedPeople] = {}
+        self._latest: dict[str, int] = {}
+        noise = self.settings.noise
+        self._gate: Callable[[PeopleSlice, int], ReleasedPeople] = (
+            release_people if noise is None else NoisyRelease(noise.thousandths)
+        )
+        self._append = functools.partial(
+            self.store.append, budget=None if noise is None else noise.thousandths_per_day
+        )
         self._slices = PeopleSlices(
             int(self.settings.slice), self.settings.shortest, await self._stored_until()
         )
@@ -96,7 +108,6 @@ class Statistics(Actor, domain=Domain.PUBLIC):
                 self.log.info("a slice of devices is too short to be released")
                 continue
             released = release_devices(count, self.settings.k)
-            self.devices_last.set(released.devices or 0)
             self._wait_for_store(released)
             await self._store_waiting()
 
@@ -118,11 +129,8 @@ class Statistics(Actor, domain=Domain.PUBLIC):
 
     def _release(self, raw: list[PeopleSlice]) -> None:
         for one in raw:
-            released = release_people(one, self.settings.k)
             self.pictures_released.add(one.pictures)
-            self._latest[one.place] = released
-            self._wait_for_store(released)
-        self.people_last.set(sum(one.peak or 0 for one in self._latest.values()))
+            self._wait_for_store(self._gate(one, self.settings.k))
 
     def _wait_for_store(self, released: Released) -> None:
         if len(self._waiting) >= _MOST_WAITING:
@@ -137,7 +145,7 @@ class Statistics(Actor, domain=Domain.PUBLIC):
             while self._waiting:
                 released = self._waiting[0]
                 try:
-                    await self.blocking(self.store.append, released)
+                    await self.blocking(self._append, released)
                 except StoreFailed as failure:
                     if not self._is_failing:
                         self.log.error("slices wait to be stored", reason=str(failure))
@@ -146,11 +154,12 @@ class Statistics(Actor, domain=Domain.PUBLIC):
                 except SliceRefused as refusal:
                     self.slices_lost.add()
                     self.log.error("a slice is lost", reason=str(refusal))
+                except BudgetSpent as refusal:
+                    if not self.slices_beyond_budget.value:
+                        self.log.warning("slices are not released", reason=str(refusal))
+                    self.slices_beyond_budget.add()
                 else:
-                    if isinstance(released, ReleasedPeople):
-                        self.slices_released.add()
-                    else:
-                        self.device_slices_released.add()
+                    self._show(released)
                 # It may have been dropped meanwhile, to make room.
                 if self._waiting and self._waiting[0] is released:
                     self._waiting.popleft()
@@ -158,6 +167,16 @@ class Statistics(Actor, domain=Domain.PUBLIC):
             if self._is_failing:
                 self.log.info("all slices that waited are stored")
                 self._is_failing = False
+
+    def _show(self, released: Released) -> None:
+        """What is stored may be shown."""
+        if isinstance(released, ReleasedPeople):
+            self.slices_released.add()
+            self._latest[released.place] = released.peak or 0
+            self.people_last.set(sum(self._latest.values()))
+        else:
+            self.device_slices_released.add()
+            self.devices_last.set(released.devices or 0)
 
     async def _stored_until(self) -> dict[str, int]:
         """By place, where an earlier incarnation's last slice ended: slices never overlap."""

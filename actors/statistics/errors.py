@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["SliceRefused", "StoreFailed", "reason_of"]
+__all__ = ["BudgetSpent", "SliceRefused", "StoreFailed", "reason_of"]
 
 from runtime import SmartpoleError
 
@@ -13,6 +13,10 @@ class StoreFailed(SmartpoleError):
 
 class SliceRefused(SmartpoleError):
     """A slice does not fit the schema. It never will."""
+
+
+class BudgetSpent(SmartpoleError):
+    """A slice would cost more of the day's privacy budget than is left. It is not released."""
 
 
 def reason_of(error: BaseException) -> str:

@@ -182,7 +182,7 @@ def _released(
         end=raw.end,
         k=k,
         pictures=at_least(raw.pictures),
-        coverage_tenths=10 * raw.observed // (raw.end - raw.start),
+        coverage_tenths=raw.coverage_tenths,
         peak=peak,
         mean_tenths=mean,
         groups=groups,

@@ -55,6 +55,10 @@ class PeopleSlice:
     """Of everybody, and of each group of ``GROUPS`` that was seen: gender × age × mask with the
     unknown ones, and what they coarsen to."""
 
+    @property
+    def coverage_tenths(self) -> int:
+        return 10 * self.observed // (self.end - self.start)
+
     def of(self, group: Group) -> Presence:
         return self.present.get(group, Presence())
 

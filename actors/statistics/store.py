@@ -12,11 +12,16 @@ from contextlib import contextmanager
 
 from sqlite_utils import Database
 
-from actors.statistics.errors import SliceRefused, StoreFailed, reason_of
+from actors.statistics.errors import BudgetSpent, SliceRefused, StoreFailed, reason_of
+from actors.statistics.noise import load_library
 from actors.statistics.reading import FILE, devices_in, people_in
 from actors.statistics.release import Released, ReleasedDevices, ReleasedPeople
 from actors.statistics.schema import SCHEMA, TOO_NEW, VERSION
 from runtime import Authority, Capability, Storage, Unrecoverable
+
+_DAY = 86_400
+JAPAN = 9 * 3600
+"""Seconds by which Japan is ahead of UTC."""
 
 
 class StatisticsStore(
@@ -57,9 +62,21 @@ class StatisticsStore(
                 ) from None
             raise StoreFailed(f"{path} can't be opened: {reason_of(error)}.") from None
 
-    def append(self, released: Released) -> bool:
+    @classmethod
+    def prepare(cls, authority: Authority) -> object:
+        """Load OpenDP where noise is asked for: behind its walls, the domain can't."""
+        if getattr(authority.settings, "noise", None) is not None:
+            load_library()
+        return None
+
+    def append(self, released: Released, *, budget: int | None = None) -> bool:
         """Store one slice, durably. False where one of this place and start is stored already,
-        which stays as it is. Raises StoreFailed or SliceRefused."""
+        which stays as it is.
+
+        ``budget`` is the most ε, in thousandths, of all slices of a place that begin on one day of
+        Japan. What is stored of them is what was spent; with nothing left, it raises BudgetSpent.
+        Raises StoreFailed or SliceRefused, too.
+        """
         table = "people_slices" if isinstance(released, ReleasedPeople) else "device_slices"
         key = (released.place, released.start)
         with self._transaction():
@@ -73,6 +90,8 @@ class StatisticsStore(
                 values = (*key, released.end, released.k, released.devices)
                 self._database.execute("INSERT INTO device_slices VALUES (?, ?, ?, ?, ?)", values)
             else:
+                if budget is not None:
+                    self._require_budget(released, budget)
                 self._insert_people(released)
         return True
 
@@ -127,6 +146,19 @@ class StatisticsStore(
             self._database.execute(
                 "INSERT INTO people_groups VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (*key, *one.group.names, released.k, one.peak, one.mean_tenths),
+            )
+
+    def _require_budget(self, released: ReleasedPeople, budget: int) -> None:
+        midnight = (released.start + JAPAN) // _DAY * _DAY - JAPAN
+        (spent,) = self._database.execute(
+            "SELECT coalesce(sum(noise_thousandths), 0) FROM people_slices "
+            "WHERE place = ? AND start >= ? AND start < ?",
+            (released.place, midnight, midnight + _DAY),
+        ).fetchone()
+        if spent + (released.noise_thousandths or 0) > budget:
+            raise BudgetSpent(
+                f"of the privacy budget for {released.place}, {spent / 1000:g} of "
+                f"{budget / 1000:g} is spent today; it begins anew at midnight in Japan."
             )
 
     @contextmanager

@@ -30,7 +30,7 @@ class MemoryStore:
         self.is_full = False
         self.refused_place = ""
 
-    def append(self, released: Released) -> bool:
+    def append(self, released: Released, *, budget: int | None = None) -> bool:
         if self.is_full:
             raise StoreFailed("statistics.db can't be used now: database or disk is full.")
         if released.place == self.refused_place:
@@ -384,6 +384,12 @@ def test_settings_that_make_no_sense(given: dict[str, object], message: str) -> 
         read(given)
 
 
+def test_without_its_library_noise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(msgspec.ValidationError, match=r"OpenDP is not installed.*privacy\.lock"):
+        read({"noise": {"epsilon": 0.5, "epsilon_per_day": 12.0}})
+
+
 def test_only_a_demonstration_has_short_slices() -> None:
     shown = read({"slice": 10.0, "demonstration": True})
     assert shown.headline() == "slices of 10s, k = 5, a demonstration"
@@ -397,5 +403,5 @@ def test_what_it_declares() -> None:
     assert {need.capability for need in declaration.needs.values()} == {StatisticsStore}
     taken: list[type[Message]] = [one.message for one in declaration.inlets.values()]
     assert all(one.sensitivity is Sensitivity.AGGREGATE for one in taken)
-    assert StatisticsSettings.published == ("slice", "k", "keep", "demonstration")
+    assert StatisticsSettings.published == ("slice", "k", "keep", "demonstration", "noise")
     assert StatisticsSettings().headline() == "slices of 1min, k = 5"

@@ -274,6 +274,37 @@ async def test_a_slice_that_a_crash_cuts_ends_with_its_minute() -> None:
     assert rig.reading("pictures_late") == 48
 
 
+class CrashAfterStoring(MemoryStore):
+    """Keeps slices by their key, as the real one does, and crashes once when one is kept."""
+
+    crashed = False
+
+    def append(self, released: Released, *, budget: int | None = None) -> bool:
+        if any((one.place, one.start) == (released.place, released.start) for one in self.stored):
+            return False
+        super().append(released)
+        if not self.crashed:
+            self.crashed = True
+            raise RuntimeError("between the store and whoever waits for it")
+        return True
+
+
+async def test_a_crash_between_release_and_store_loses_nothing_and_stores_nothing_twice() -> None:
+    rig = Rig(cut_to_the_second())
+    rig.store = CrashAfterStoring()
+    actor = rig.build()
+    await actor.start()
+    with pytest.RaisesGroup(RuntimeError, flatten_subgroups=True):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(actor.run)
+            for second in range(62):
+                rig.see(6 if second < 60 else 9)
+                await trio.sleep(1)
+    await actor.stop()
+    assert rig.people_stored() == [(0, 60, 50, 6), (60, 62, 2, 9)]
+    assert rig.reading("slices_waiting") == 0
+
+
 async def test_while_the_disk_is_full_released_slices_wait() -> None:
     rig = Rig(every_minute())
     with capture_logs() as logs:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from contextlib import closing
@@ -68,7 +70,8 @@ def store(tmp_path: Path) -> Any:
 
 
 WITHHELD = {"peak": None, "mean_tenths": None, "groups": ()}
-A_DAY, A_WEEK = 86_400, 7 * 86_400
+A_DAY = 86_400
+ROOT = Path(__file__).parents[3]
 
 
 def test_what_is_appended_is_read(store: StatisticsStore) -> None:
@@ -256,6 +259,38 @@ def test_it_may_be_used_from_many_threads(store: StatisticsStore) -> None:
         thread.join()
     assert len(store.people()) == 80
     assert all(len(one.groups) == 3 for one in store.people())
+
+
+WRITER = """
+import itertools, sys
+from pathlib import Path
+from tests.unit.statistics.test_store import MINUTE, open_store, people
+store = open_store(Path(sys.argv[1]))
+for at in itertools.count():
+    start = MINUTE + 60 * at
+    store.append(people(start=start, end=start + 60))
+    print(start, flush=True)
+"""
+
+
+@pytest.mark.real_time
+def test_what_is_stored_outlives_a_kill(tmp_path: Path) -> None:
+    """A slice that was reported as stored is there, whole, and is not stored again."""
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, cwd=ROOT
+    ) as writer:
+        assert writer.stdout is not None
+        reported = [int(writer.stdout.readline()) for _ in range(25)]
+        writer.kill()
+        reported += map(int, writer.stdout.read().split())
+    with closing(open_store(tmp_path)) as store:
+        there = store.people()
+        assert [one.start for one in there[: len(reported)]] == reported
+        assert len(there) - len(reported) in (0, 1)  # stored, and killed before it was said
+        assert all(len(one.groups) == 3 for one in there)
+        for start in reported:
+            assert not store.append(people(start=start, end=start + 60, **WITHHELD))
+        assert store.people() == there
 
 
 def test_only_its_user_may_read_the_file(store: StatisticsStore, tmp_path: Path) -> None:

@@ -183,7 +183,9 @@ def _busiest(slices: Sequence[ReleasedPeople], words: FigureWords, midnight: int
         start=one.start,
         end=one.end,
         most=one.peak or 0,
-        groups=tuple((words.group(part.group.names), part.peak) for part in one.groups),
+        groups=tuple(
+            (words.group(part.group.names_in(one.age_bands)), part.peak) for part in one.groups
+        ),
     )
 
 

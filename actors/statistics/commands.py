@@ -121,9 +121,9 @@ def _print_table(found: list[Released], blueprint: Blueprint) -> None:
         if isinstance(one, ReleasedDevices):
             table.add_row(*window, "", f"{one.devices or few} devices", "", "")
             continue
+        named = ((part.group.names_in(one.age_bands), part.peak) for part in one.groups)
         who = ", ".join(
-            f"{' '.join(name for name in part.group.names if name != ANY)}: {part.peak}"
-            for part in one.groups
+            f"{' '.join(name for name in names if name != ANY)}: {peak}" for names, peak in named
         )
         mean = "" if one.mean_tenths is None else f"{one.mean_tenths / 10:.1f}"
         observed = f"{one.coverage_tenths * 10} %"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from actors.statistics.groups import EVERYBODY, Group
+from actors.statistics.groups import ANY, EVERYBODY, Group
 from actors.statistics.release import Released, ReleasedDevices, ReleasedPeople
 from runtime import Blueprint
 
@@ -43,7 +43,8 @@ def csv_rows(slices: list[Released]) -> Iterator[tuple[object, ...]]:
         yield ("people", *seen, *EVERYBODY.names, one.peak, mean, below, noise)
         for part in one.groups:
             mean = _fraction(part.mean_tenths, 10)
-            yield ("people", *seen, *part.group.names, part.peak, mean, "", "")
+            names = part.group.names_in(one.age_bands)
+            yield ("people", *seen, *names, part.peak, mean, "", "")
 
 
 def json_of(released: Released) -> dict[str, Any]:
@@ -64,7 +65,11 @@ def json_of(released: Released) -> dict[str, Any]:
         "mean": _fraction(released.mean_tenths, 10),
         "noise_epsilon": _fraction(released.noise_thousandths, 1000),
         "groups": [
-            {**_values(one.group), "peak": one.peak, "mean": _fraction(one.mean_tenths, 10)}
+            {
+                **_values(one.group, released.age_bands),
+                "peak": one.peak,
+                "mean": _fraction(one.mean_tenths, 10),
+            }
             for one in released.groups
         ],
     }
@@ -108,17 +113,10 @@ def _property(value: object) -> dict[str, object]:
     return {"type": "Property", "value": value}
 
 
-def _values(group: Group) -> dict[str, list[str] | None]:
+def _values(group: Group, age_bands: tuple[int, ...]) -> dict[str, list[str] | None]:
     """The values of each dimension; None where it is not told."""
-    whole = EVERYBODY
-    return {
-        name: None if values == all_of_them else [str(one.value) for one in values]
-        for name, values, all_of_them in (
-            ("gender", group.gender, whole.gender),
-            ("age", group.age, whole.age),
-            ("mask", group.mask, whole.mask),
-        )
-    }
+    names = zip(("gender", "age", "mask"), group.names_in(age_bands), strict=True)
+    return {dimension: None if name == ANY else name.split("|") for dimension, name in names}
 
 
 def _fraction(number: int | None, parts: int) -> float | None:

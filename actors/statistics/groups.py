@@ -17,7 +17,7 @@ __all__ = [
 import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import pairwise, product
 from typing import TypeVar
 
 from actors.crowd.messages import AgeBand, Gender, Mask
@@ -44,13 +44,37 @@ class Group:
         return replace(self, **{dimension: values})  # type: ignore[arg-type]
 
     @property
+    def tells_age(self) -> bool:
+        return len(self.age) < len(AgeBand)
+
+    @property
     def names(self) -> tuple[str, str, str]:
-        """Gender, age and mask as they are stored: values with | between them, or ANY."""
-        return _name(self.gender, Gender), _name(self.age, AgeBand), _name(self.mask, Mask)
+        """Gender, age and mask as they are stored: values with | between them, or ANY. Age bands
+        are numbered, because a camera's configuration says where they begin."""
+        return self._names(_NUMBERED)
+
+    def names_in(self, age_bands: Sequence[int]) -> tuple[str, str, str]:
+        """The same with years: of each age band but the first, the year at which it begins."""
+        begins = (0, *age_bands)
+        years = [f"{low}-{high - 1}" for low, high in pairwise(begins)] + [f"{begins[-1]}+"]
+        return self._names(dict(zip(_NUMBERED, years, strict=False)))
+
+    def _names(self, ages: Mapping[AgeBand, str]) -> tuple[str, str, str]:
+        return (
+            _name(Gender, [(one, one.value) for one in self.gender]),
+            _name(AgeBand, [(one, ages.get(one, one.value)) for one in self.age]),
+            _name(Mask, [(one, one.value) for one in self.mask]),
+        )
 
 
-def _name(values: tuple[enum.Enum, ...], kind: type[enum.Enum]) -> str:
-    return ANY if len(values) == len(kind) else "|".join(str(one.value) for one in values)
+_NUMBERED: Mapping[AgeBand, str] = {
+    band: f"age-{number}"
+    for number, band in enumerate((one for one in AgeBand if one is not AgeBand.UNKNOWN), start=1)
+}
+
+
+def _name(kind: type[enum.Enum], values: Sequence[tuple[enum.Enum, str]]) -> str:
+    return ANY if len(values) == len(kind) else "|".join(name for _, name in values)
 
 
 EVERYBODY = Group()

@@ -78,12 +78,13 @@ def people_in(
         ReleasedPeople(
             place, start, end, k, pictures, coverage, peak, mean,
             tuple(sorted(groups.get((place, start), ()), key=lambda one: order[one.group])),
-            noise,
+            tuple(age for age in ages if age is not None), noise,
         )
-        for place, start, end, k, pictures, coverage, peak, mean, noise in connection.execute(
+        for place, start, end, k, pictures, coverage, peak, mean, *ages, noise
+        in connection.execute(
             'SELECT place, start, "end", k, pictures, coverage_tenths, peak, mean_tenths, '
-            "noise_thousandths FROM people_slices WHERE start >= ? AND start < ? "
-            "ORDER BY start, place",
+            "age_2, age_3, age_4, noise_thousandths FROM people_slices "
+            "WHERE start >= ? AND start < ? ORDER BY start, place",
             (since, until),
         )
     ]  # fmt: skip

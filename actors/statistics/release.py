@@ -104,6 +104,8 @@ class ReleasedPeople:
     """Mean number of people in a picture, in tenths. None: withheld."""
     groups: tuple[ReleasedGroup, ...] = ()
     """None where only the number of all people may be told; else two or more."""
+    age_bands: tuple[int, ...] = ()
+    """Where groups tell ages: years at which the second age band and those after it begin."""
     noise_thousandths: int | None = None
     """The ε of the noise in it (see ``noise``), in thousandths. None: the numbers are exact."""
 
@@ -186,4 +188,5 @@ def _released(
         peak=peak,
         mean_tenths=mean,
         groups=groups,
+        age_bands=raw.age_bands if any(one.group.tells_age for one in groups) else (),
     )

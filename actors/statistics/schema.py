@@ -36,6 +36,12 @@ _K = f"k INTEGER NOT NULL CHECK (k BETWEEN {SMALLEST_K} AND {_MOST})"
 
 _WINDOW = f'"end" INTEGER NOT NULL CHECK ("end" - start BETWEEN 1 AND {_LONGEST_SLICE})'
 
+_AGE_BANDS = """
+    age_2 INTEGER CHECK (age_2 BETWEEN 1 AND 80),
+    age_3 INTEGER CHECK ((age_3 IS NULL) = (age_2 IS NULL) AND age_3 BETWEEN age_2 + 1 AND 80),
+    age_4 INTEGER CHECK ((age_4 IS NULL) = (age_3 IS NULL) AND age_4 BETWEEN age_3 + 1 AND 80)"""
+"""Where the second to the fourth age band begin, in years; NULL where no group tells an age."""
+
 _MEAN = """mean_tenths INTEGER CHECK (
         mean_tenths IS NULL
         OR peak IS NOT NULL AND mean_tenths BETWEEN 10 * k AND 10 * peak
@@ -85,6 +91,7 @@ CREATE TABLE people_slices ({_KEY},
     coverage_tenths INTEGER NOT NULL CHECK (coverage_tenths BETWEEN 0 AND 10),
     peak INTEGER CHECK (peak BETWEEN k AND {_MOST}),
     {_MEAN},
+    {_AGE_BANDS},
     noise_thousandths INTEGER CHECK (noise_thousandths BETWEEN 1 AND {_MOST_NOISE}),
     PRIMARY KEY (place, start)
 ) STRICT, WITHOUT ROWID;

@@ -51,6 +51,8 @@ class PeopleSlice:
     pictures: int
     observed: int
     """Seconds of the window that were looked at, in steps of ``OBSERVED_BY_PICTURE``."""
+    age_bands: tuple[int, ...]
+    """Years at which the second age band and those after it begin."""
     present: Mapping[Group, Presence]
     """Of everybody, and of each group of ``GROUPS`` that was seen: gender × age × mask with the
     unknown ones, and what they coarsen to."""
@@ -74,6 +76,7 @@ class _Open:
     """Which steps of the window have a picture, counted from its start."""
     peaks: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
     sums: Counter[int] = field(default_factory=Counter)
+    age_bands: set[tuple[int, ...]] = field(default_factory=set)
 
     def add(self, picture: PictureCount, moment: int) -> None:
         self.pictures += 1
@@ -89,6 +92,7 @@ class _Open:
         for group, number in people.items():
             self.peaks[group] = max(self.peaks[group], number)
         self.sums.update(people)
+        self.age_bands.add(picture.age_bands)
 
     def close(self, place: str, end: int) -> PeopleSlice:
         length = end - self.start
@@ -97,7 +101,11 @@ class _Open:
         )
         present = {GROUPS[one]: Presence(self.peaks[one], self.sums[one]) for one in self.sums}
         present.setdefault(EVERYBODY, Presence())
-        return PeopleSlice(place, self.start, end, self.pictures, observed, present)
+        if len(self.age_bands) > 1:
+            # Cameras that part ages differently: there is no age that both mean.
+            present = {group: one for group, one in present.items() if not group.tells_age}
+        bands = min(self.age_bands)
+        return PeopleSlice(place, self.start, end, self.pictures, observed, bands, present)
 
 
 @dataclass(slots=True)

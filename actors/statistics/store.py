@@ -130,7 +130,7 @@ class StatisticsStore(
     def _insert_people(self, released: ReleasedPeople) -> None:
         key = (released.place, released.start)
         self._database.execute(
-            "INSERT INTO people_slices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO people_slices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *key,
                 released.end,
@@ -139,6 +139,7 @@ class StatisticsStore(
                 released.coverage_tenths,
                 released.peak,
                 released.mean_tenths,
+                *(released.age_bands or (None, None, None)),
                 released.noise_thousandths,
             ),
         )

@@ -57,8 +57,8 @@ def test_as_csv(pole: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "peak": "22", "mean": "12.1", "fewer_than": "", "noise_epsilon": "",
     }  # fmt: skip
     assert {(one["gender"], one["age"], one["peak"], one["mean"]) for one in groups} == {
-        ("female", "0-19|20-39", "11", "6.1"),
-        ("female", "40-59|60+|unknown", "6", ""),
+        ("female", "0-17|18-39", "11", "6.1"),
+        ("female", "40-64|65+|unknown", "6", ""),
         ("male|unknown", "any", "9", "5.2"),
     }
     noisy, few, heard = rows[4:]
@@ -75,7 +75,7 @@ def test_as_json(pole: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole, few = told["people"]
     assert (whole["peak"], whole["mean"], whole["coverage"]) == (22, 12.1, 0.9)
     assert whole["groups"][0] == {
-        "gender": ["female"], "age": ["0-19", "20-39"], "mask": None, "peak": 11, "mean": 6.1
+        "gender": ["female"], "age": ["0-17", "18-39"], "mask": None, "peak": 11, "mean": 6.1
     }  # fmt: skip
     assert (few["peak"], few["mean"], few["k"], few["groups"]) == (None, None, 5, [])
 

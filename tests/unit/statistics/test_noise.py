@@ -95,7 +95,12 @@ def test_what_is_released_fits_the_schema(tmp_path: Path) -> None:
 
 def noisy(start: int, thousandths: int = 500, place: str = "east-exit") -> ReleasedPeople:
     return people(
-        start=start, end=start + 60, place=place, groups=(), noise_thousandths=thousandths
+        start=start,
+        end=start + 60,
+        place=place,
+        groups=(),
+        age_bands=(),
+        noise_thousandths=thousandths,
     )
 
 

@@ -5,6 +5,7 @@ from itertools import product
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from actors.crowd.messages import AgeBand, Gender, Mask, PictureCount
 from actors.statistics.groups import (
@@ -85,18 +86,35 @@ def of_women(*by_age: tuple[AgeBand, int]) -> set[tuple[str, int]]:
 def test_age_bands_are_merged_where_two_of_them_are_too_small() -> None:
     a, b, c, d, unsure = AgeBand
     assert of_women((a, 5), (b, 6), (c, 7), (d, 8), (unsure, 9)) == {
-        ("0-19", 5), ("20-39", 6), ("40-59", 7), ("60+", 8), ("unknown", 9)
+        ("age-1", 5), ("age-2", 6), ("age-3", 7), ("age-4", 8), ("unknown", 9)
     }  # fmt: skip
     assert of_women((a, 4), (b, 6), (c, 7), (d, 8), (unsure, 9)) == {
-        ("0-19|unknown", 13), ("20-39", 6), ("40-59", 7), ("60+", 8)
+        ("age-1|unknown", 13), ("age-2", 6), ("age-3", 7), ("age-4", 8)
     }  # fmt: skip
     assert of_women((a, 4), (b, 6), (c, 4), (d, 8), (unsure, 9)) == {
-        ("0-19|20-39", 10), ("40-59|60+", 12), ("unknown", 9)
+        ("age-1|age-2", 10), ("age-3|age-4", 12), ("unknown", 9)
     }  # fmt: skip
     assert of_women((a, 1), (b, 1), (c, 4), (d, 8), (unsure, 9)) == {
-        ("0-19|20-39|unknown", 11), ("40-59|60+", 12)
+        ("age-1|age-2|unknown", 11), ("age-3|age-4", 12)
     }  # fmt: skip
     assert of_women((a, 1), (b, 1), (c, 1), (d, 1), (unsure, 9)) == {(ANY, 13)}
+
+
+def test_age_bands_are_those_of_the_camera() -> None:
+    ages: list[Cell] = [(F, age, Mask.UNKNOWN, 6) for age in AgeBand]
+    cells = [*ages, (*M20[:3], 20)]
+    eighteen = [replace(picture(MINUTE + at, cells), age_bands=(18, 40, 65)) for at in range(2)]
+    released = release(eighteen)
+    assert released.age_bands == (18, 40, 65)
+    told = {one.group.names_in(released.age_bands)[1] for one in released.groups}
+    assert told == {"0-17", "18-39", "40-64", "65+", "unknown", ANY}
+    # Another camera of the place parts ages differently: then none is told of both.
+    mixed = release([*eighteen, picture(MINUTE, cells)])
+    assert mixed == release([picture(MINUTE, cells), *eighteen])
+    assert {one.group.names for one in mixed.groups} == {
+        ("female", ANY, ANY), ("male|unknown", ANY, ANY)
+    }  # fmt: skip
+    assert mixed.age_bands == ()
 
 
 def test_mask_is_told_last_and_dropped_first() -> None:
@@ -108,7 +126,7 @@ def test_mask_is_told_last_and_dropped_first() -> None:
         beside = (F, AgeBand.FROM_20, Mask.UNKNOWN, more)
         released = release([picture(MINUTE, [*cells, beside])])
         named = [one.group.names for one in released.groups]
-        return {mask for gender, age, mask in named if (gender, age) == ("female", "20-39")}
+        return {mask for gender, age, mask in named if (gender, age) == ("female", "age-2")}
 
     assert of_young_women(2) == {ANY}
     assert of_young_women(3) == {"worn", "not worn|unknown"}

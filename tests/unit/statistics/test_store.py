@@ -43,9 +43,10 @@ def people(**changes: Any) -> ReleasedPeople:
         "coverage_tenths": 9,
         "mean_tenths": 121,
         "peak": 22,
+        "age_bands": (18, 40, 65),
         "groups": (
-            of_group("female", "0-19|20-39", "any", 11, 61),
-            of_group("female", "40-59|60+|unknown", "any", 6, None),
+            of_group("female", "age-1|age-2", "any", 11, 61),
+            of_group("female", "age-3|age-4|unknown", "any", 6, None),
             of_group("male|unknown", "any", "any", 9, 52),
         ),
     }
@@ -69,7 +70,7 @@ def store(tmp_path: Path) -> Any:
         yield opened
 
 
-WITHHELD = {"peak": None, "mean_tenths": None, "groups": ()}
+WITHHELD = {"peak": None, "mean_tenths": None, "groups": (), "age_bands": ()}
 A_DAY = 86_400
 ROOT = Path(__file__).parents[3]
 
@@ -128,6 +129,9 @@ def test_appending_again_changes_nothing(store: StatisticsStore) -> None:
         pytest.param(people(coverage_tenths=11), id="more than all"),
         pytest.param(people(coverage_tenths=None), id="no coverage"),
         pytest.param(people(noise_thousandths=0), id="noise without ε"),
+        pytest.param(people(age_bands=(20, 20, 60)), id="age bands that do not rise"),
+        pytest.param(people(age_bands=(20, 40, 81)), id="older than anybody is estimated"),
+        pytest.param(people(age_bands=(20, None, 60)), id="an age band without a beginning"),
         pytest.param(
             people(groups=(of_group("female", "any", "any", 4, None),)), id="group below k"
         ),

@@ -9,8 +9,8 @@ Both ends begin with the same random marker, which the pole draws anew whenever 
 starts, and read nothing before it. What a domain that died left half written is passed over that
 way, and the domain at the other end keeps its socket for life: none is ever handed over, because
 a domain under a sandbox could not take it. The pole announces a marker to the one end before the
-other may write it; so an end that hears the pole out (``catch_up``) before it looks at what it has
-read never takes a marker for something else.
+other may write it; so an end that has read a marker's first byte, hears the pole out (``catch_up``)
+before it looks at what it has read, and never takes a marker for something else.
 
 A peer that breaks the rules (a length beyond the bound, a frame that its type does not describe, a
 message without a credit) is cut off at once and reported.
@@ -25,6 +25,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 import trio
@@ -42,6 +43,9 @@ WINDOW = 32
 """The most messages that are under way to a receiver that has not taken them."""
 
 _LENGTH = struct.Struct(">I")
+_MARKS = 0xC1
+"""A marker's first byte: MessagePack never uses it for a type, nor does a grant hold it, so that
+what is small seldom makes its reader ask for news."""
 _READ_AT_ONCE = 256 * 1024
 _MOST_WAITING = 4 * 1024 * 1024
 """Bytes that wait for room in the socket; beyond it a sender waits, if it has any waiting."""
@@ -49,7 +53,7 @@ _MOST_WAITING = 4 * 1024 * 1024
 
 def new_marker() -> bytes:
     """What both ends begin with, once."""
-    return os.urandom(MARKER_BYTES)
+    return bytes((_MARKS,)) + os.urandom(MARKER_BYTES - 1)
 
 
 class _MarkerSearch:
@@ -245,7 +249,8 @@ class SendingEnd(Generic[M]):
                 data = b""
             if not data:  # the pole has gone, and with it both ends
                 await trio.sleep_forever()
-            self._catch_up()
+            if _MARKS in data:
+                self._catch_up()
             self._take_grants(data)
             await trio.lowlevel.checkpoint()
 
@@ -304,7 +309,6 @@ class ReceivingEnd(Generic[M]):
         self._buffer = bytearray()
         self._scratch = bytearray(_READ_AT_ONCE)
         self._answer = bytearray()
-        self._waiting = trio.CancelScope()
         self._last = False
         self._generation = 0
 
@@ -321,7 +325,7 @@ class ReceivingEnd(Generic[M]):
     def finish(self) -> None:
         """The sender's domain has ended: ``run`` returns once it has taken what is there."""
         self._last = True
-        self._waiting.cancel()
+        trio.lowlevel.notify_closing(self._socket)  # wakes ``run``, and closes nothing
 
     async def run(self) -> None:
         """Take what comes in, until ``finish``."""
@@ -332,7 +336,8 @@ class ReceivingEnd(Generic[M]):
                     return
                 await self._wait()
             elif taken:
-                self._catch_up()
+                if self._scratch.find(_MARKS, 0, len(taken)) >= 0:
+                    self._catch_up()
                 await self._take(taken)
                 await trio.lowlevel.checkpoint()
             else:  # the pole has gone
@@ -349,7 +354,7 @@ class ReceivingEnd(Generic[M]):
 
     async def _wait(self) -> None:
         """Until there is something to read, or to know."""
-        with trio.CancelScope() as self._waiting:
+        with suppress(trio.ClosedResourceError):
             await trio.lowlevel.wait_readable(self._socket)
         self._respond()
 

@@ -35,6 +35,7 @@ from runtime.channel import ChannelStatistics, Overflow, Queue
 from runtime.errors import BorderRefused
 from runtime.message import Message
 from runtime.outgoing import Outgoing
+from runtime.pace import Pace
 
 M = TypeVar("M", bound=Message)
 
@@ -297,7 +298,8 @@ class ReceivingEnd(Generic[M]):
         self._codec = codec
         self._socket = end
         self._queue = queue
-        self._pace = _Pace(per_second) if per_second is not None else None
+        # A second's worth at once after a pause, so that a burst waits no longer than it must.
+        self._pace = Pace(per_second, max(1.0, per_second)) if per_second is not None else None
         self.window = min(max(capacity, 1), WINDOW)
         self._on_violation = on_violation
         self._catch_up = catch_up
@@ -368,8 +370,8 @@ class ReceivingEnd(Generic[M]):
             except BorderRefused as refusal:
                 self._cut_off(str(refusal))
                 return
-            if self._pace is not None:
-                await self._pace.wait()
+            if self._pace is not None and (wait := self._pace.take(trio.current_time())):
+                await trio.sleep(wait)
             while not self._queue.put(message):
                 await self._queue.wait_for_room()
             if generation != self._generation:
@@ -431,22 +433,3 @@ class ReceivingEnd(Generic[M]):
     def _wipe(self) -> None:
         self._buffer[:] = bytes(len(self._buffer))
         self._buffer.clear()
-
-
-class _Pace:
-    """Lets through ``per_second``, with a second's worth at once after a pause."""
-
-    def __init__(self, per_second: float) -> None:
-        self._per_second = per_second
-        self._most = max(1.0, per_second)
-        self._tokens = self._most
-        self._at: float | None = None
-
-    async def wait(self) -> None:
-        now = trio.current_time()
-        if self._at is not None:
-            self._tokens = min(self._most, self._tokens + (now - self._at) * self._per_second)
-        self._at = now
-        self._tokens -= 1
-        if self._tokens < 0:
-            await trio.sleep(-self._tokens / self._per_second)

@@ -50,6 +50,7 @@ from runtime.link import (
     Violated,
 )
 from runtime.message import Sensitivity
+from runtime.pace import Pace
 from runtime.residence import Residence
 from runtime.status import ActorStatus, DomainStatus
 from runtime.supervisor import ChildState, CrashRecord
@@ -78,6 +79,7 @@ class DomainReport:
     seccomp: bool = False
     missing: tuple[str, ...] = ()
     attempts: int = 0
+    reports_dropped: int = 0
     crashes: deque[CrashRecord] = field(default_factory=lambda: deque(maxlen=_CRASHES_KEPT))
 
 
@@ -119,8 +121,7 @@ class DomainKeeper:
         # Where a domain may not even tell facts of the machine, its log lines and crashes are no
         # way out either: they are held against the program's own words.
         self._is_guarded = Sensitivity.OPERATIONAL not in TABLE[domain].emits
-        self._lines = float(_LINES_AT_ONCE)
-        self._lines_at = time.monotonic()
+        self._lines = Pace(_LINES_PER_SECOND, _LINES_AT_ONCE)
         self._escalations: deque[float] = deque()
         self._link: ControlLink[FromDomain] | None = None
         self._is_running = False
@@ -128,7 +129,8 @@ class DomainKeeper:
         self._failure: SmartpoleError | None = None
         self._condemned = trio.CancelScope()
         self._heard_at = math.inf
-        self._next_beat = -math.inf
+        # No faster than it should: readings are a way out as well, and bounded so.
+        self._beats = Pace(1 / BEAT, 2)
 
     # -- one life ---------------------------------------------------------------------------
 
@@ -254,11 +256,10 @@ class DomainKeeper:
             case Started() if not self._has_started:
                 self._has_started = True
                 started()
-            case Beat(actors=actors):
-                # No faster than it should: readings are a way out as well, and bounded so.
-                if trio.current_time() >= self._next_beat:
-                    self._next_beat = max(self._next_beat, trio.current_time() - BEAT) + BEAT
+            case Beat(actors=actors, lost=lost):
+                if self._beats.may(trio.current_time()):
                     self._believe(actors)
+                    self.report.reports_dropped += max(0, min(lost, _LONGEST_NUMBER))
             case Ended(actors=actors):
                 self._believe(actors)
             case Crashed():
@@ -382,13 +383,10 @@ class DomainKeeper:
         """A bounded number of lines, whatever the domain says."""
         if not self._is_guarded:
             return True
-        now = time.monotonic()
-        earned = (now - self._lines_at) * _LINES_PER_SECOND
-        self._lines, self._lines_at = min(self._lines + earned, _LINES_AT_ONCE), now
-        if self._lines < 1:
-            return False
-        self._lines -= 1
-        return True
+        if self._lines.may(trio.current_time()):
+            return True
+        self.report.reports_dropped += 1
+        return False
 
     def status(self, state: str, incarnation: int, restarts: int) -> DomainStatus:
         """What is known of the domain, for people."""
@@ -404,6 +402,7 @@ class DomainKeeper:
             seccomp=report.seccomp,
             missing=report.missing,
             attempts=report.attempts,
+            reports_dropped=report.reports_dropped,
         )
 
 

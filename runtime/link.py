@@ -85,6 +85,8 @@ class Beat(_Said, frozen=True):
     """It is alive, and this is how its actors are."""
 
     actors: tuple[ActorStatus, ...]
+    lost: int = 0
+    """Reports dropped since the last one that the pole heard, because it did not read."""
 
 
 class Crashed(_Said, frozen=True):
@@ -181,18 +183,20 @@ class ControlLink(Generic[In]):
         self.lost = 0
         """Reports that were dropped because the other end did not read."""
 
-    def post(self, said: _Said) -> None:
-        """Say it, now or as soon as the socket takes it. Never blocks."""
+    def post(self, said: _Said) -> bool:
+        """Say it, now or as soon as the socket takes it; False where it was dropped. Never
+        blocks."""
         frame = self._encode(said)
         if self._outgoing.size > _MOST_WAITING or len(frame) > _LONGEST:
             self.lost += 1
-            return
+            return False
         self._outgoing.add(_LENGTH.pack(len(frame)) + frame)
         self._flush()
         if self._outgoing:
             if self._idle.is_set():  # or who waits for the one before would wait for ever
                 self._idle = trio.Event()
             self._wake.set()
+        return True
 
     async def run(self, heard: Callable[[In], None]) -> None:
         """Listen until the other end is gone. Raises BorderRefused where it says rubbish."""

@@ -13,7 +13,7 @@ from runtime.domain import Domain
 from runtime.errors import DomainDied, SmartpoleError
 from runtime.host import DomainOrder
 from runtime.keeper import DomainKeeper, KeeperOrders
-from runtime.link import Confined, ControlLink, Started, ToDomain
+from runtime.link import Beat, Confined, ControlLink, Logged, Started, ToDomain
 from runtime.words import Vocabulary
 from tests.example_pole import NOTICE, POLE, example_blueprint
 
@@ -52,7 +52,12 @@ def confined(*, seccomp: bool = True, missing: tuple[str, ...] = ()) -> Confined
 
 
 async def life(
-    folder: Path, script: Script, *, free: tuple[int, ...] = (), best_effort: bool = False
+    folder: Path,
+    script: Script,
+    *,
+    free: tuple[int, ...] = (),
+    best_effort: bool = False,
+    domain: Domain = Domain.PUBLIC,
 ) -> tuple[DomainKeeper, int, SmartpoleError | None]:
     """One life of a domain that follows the script: its keeper, how often the pole let it begin,
     and how it ended."""
@@ -78,7 +83,7 @@ async def life(
         domain_began=domain_began,
         pole_must_end=lambda _: None,
     )
-    keeper = DomainKeeper(Domain.PUBLIC, orders, {})
+    keeper = DomainKeeper(domain, orders, {})
     failure: SmartpoleError | None = None
     async with trio.open_nursery() as nursery:
         done = trio.Event()
@@ -128,6 +133,19 @@ async def test_what_it_says_of_its_walls_later_is_not_heard(tmp_path: Path) -> N
     assert keeper.report.missing == ()
 
 
-def _say(words: tuple[Confined | Started, ...], link: ControlLink[ToDomain]) -> None:
+async def test_what_is_too_much_to_be_written_is_counted(tmp_path: Path) -> None:
+    lines = tuple(
+        Logged(level="info", logger="crowd", event=f"{number}", fields={}) for number in range(60)
+    )
+    words = (confined(), *lines, Beat(actors=(), lost=5), Started())
+    keeper, _, _ = await life(tmp_path, functools.partial(_say, words), domain=Domain.CROWD)
+    # 40 at once and 2 a second: the rest, and what the domain itself had to drop.
+    assert 23 <= keeper.report.reports_dropped <= 25
+    assert keeper.status("running", 1, 0).reports_dropped == keeper.report.reports_dropped
+
+
+def _say(
+    words: tuple[Confined | Started | Logged | Beat, ...], link: ControlLink[ToDomain]
+) -> None:
     for one in words:
         link.post(one)

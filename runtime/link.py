@@ -201,10 +201,16 @@ class ControlLink(Generic[In]):
     async def run(self, heard: Callable[[In], None]) -> None:
         """Listen until the other end is gone. Raises BorderRefused where it says rubbish."""
         self._heard = heard
+        refusal: BorderRefused | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write)
-            await self._read()
+            try:
+                await self._read()
+            except BorderRefused as error:
+                refusal = error  # raised below, where no nursery wraps it into a group
             nursery.cancel_scope.cancel()
+        if refusal is not None:
+            raise refusal
 
     def catch_up(self) -> None:
         """Hear now what has arrived already, while ``run`` is running. Raises as it does."""

@@ -227,19 +227,25 @@ class ControlLink(Generic[In]):
         """Return when all that was said is in the socket."""
         await self._idle.wait()
 
+    async def ignore(self) -> None:
+        """Hear nothing more, and return when the other end is gone."""
+        while await self._receive():
+            await trio.lowlevel.checkpoint()
+
     async def _read(self) -> None:
-        while True:
-            try:
-                data = self._socket.recv(65536)
-            except (BlockingIOError, InterruptedError):
-                await trio.lowlevel.wait_readable(self._socket)
-                continue
-            except ConnectionError:
-                return
-            if not data:
-                return
+        while data := await self._receive():
             self._take(data)
             await trio.lowlevel.checkpoint()
+
+    async def _receive(self) -> bytes:
+        """What comes next; nothing where the other end is gone."""
+        while True:
+            try:
+                return self._socket.recv(65536)
+            except (BlockingIOError, InterruptedError):
+                await trio.lowlevel.wait_readable(self._socket)
+            except ConnectionError:
+                return b""
 
     def _take(self, data: bytes) -> None:
         assert self._heard is not None

@@ -363,6 +363,9 @@ class ReceivingEnd(Generic[M]):
     async def _take(self, data: memoryview) -> None:
         self._keep(data)
         data[:] = bytes(len(data))  # it may be a piece of a picture
+        if self._is_over_granted():
+            self._cut_off("it sent more messages than it was granted")
+            return
         generation = self._generation
         while (frame := self._next_frame()) is not None:
             try:
@@ -387,6 +390,17 @@ class ReceivingEnd(Generic[M]):
             self._search = None
             self._buffer += found
 
+    def _is_over_granted(self) -> bool:
+        """Whether more messages have come than were granted. Asked before any of them is taken,
+        because taking them grants more."""
+        buffer, place, come = self._buffer, 0, 0
+        while place + _LENGTH.size <= len(buffer):
+            come += 1
+            if come > self._granted:
+                return True
+            place += _LENGTH.size + _LENGTH.unpack_from(buffer, place)[0]
+        return False
+
     def _next_frame(self) -> bytes | None:
         buffer = self._buffer
         if len(buffer) < _LENGTH.size:
@@ -394,9 +408,6 @@ class ReceivingEnd(Generic[M]):
         (length,) = _LENGTH.unpack_from(buffer)
         if length > self._codec.limit:
             self._cut_off(f"it announced a message of {length} bytes, and {self._codec.limit} pass")
-            return None
-        if self._granted < 1:
-            self._cut_off("it sent more messages than it was granted")
             return None
         if len(buffer) < _LENGTH.size + length:
             return None

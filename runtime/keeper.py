@@ -172,8 +172,15 @@ class DomainKeeper:
         link = self._link
         assert link is not None
         self._condemned = trio.CancelScope()
+        # Also while it is made to end: that it has hung up is how a thread says that it is over.
+        listening = trio.CancelScope(shield=True)
+
+        async def listen() -> None:
+            with listening:
+                await self._listen(link, residence, started)
+
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._listen, link, residence, started)
+            nursery.start_soon(listen)
             nursery.start_soon(self._watch)
             try:
                 with self._condemned:
@@ -181,6 +188,7 @@ class DomainKeeper:
             finally:
                 with trio.CancelScope(shield=True):
                     await self._make_an_end(link, residence)
+                listening.cancel()
             nursery.cancel_scope.cancel()
 
     async def _until_ended(self, residence: Residence) -> None:
@@ -239,7 +247,7 @@ class DomainKeeper:
             await link.run(heard)
         except SmartpoleError as error:
             self.condemn(BorderViolated(f"domain {self.domain.value!r} was ended: {error}"))
-            return
+            await link.ignore()
         residence.hung_up()
         await trio.sleep(_GRACE)
         self.condemn(

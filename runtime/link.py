@@ -201,10 +201,16 @@ class ControlLink(Generic[In]):
     async def run(self, heard: Callable[[In], None]) -> None:
         """Listen until the other end is gone. Raises BorderRefused where it says rubbish."""
         self._heard = heard
+        refusal: BorderRefused | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write)
-            await self._read()
+            try:
+                await self._read()
+            except BorderRefused as error:
+                refusal = error  # raised below, where no nursery wraps it into a group
             nursery.cancel_scope.cancel()
+        if refusal is not None:
+            raise refusal
 
     def catch_up(self) -> None:
         """Hear now what has arrived already, while ``run`` is running. Raises as it does."""
@@ -221,19 +227,25 @@ class ControlLink(Generic[In]):
         """Return when all that was said is in the socket."""
         await self._idle.wait()
 
+    async def ignore(self) -> None:
+        """Hear nothing more, and return when the other end is gone."""
+        while await self._receive():
+            await trio.lowlevel.checkpoint()
+
     async def _read(self) -> None:
-        while True:
-            try:
-                data = self._socket.recv(65536)
-            except (BlockingIOError, InterruptedError):
-                await trio.lowlevel.wait_readable(self._socket)
-                continue
-            except ConnectionError:
-                return
-            if not data:
-                return
+        while data := await self._receive():
             self._take(data)
             await trio.lowlevel.checkpoint()
+
+    async def _receive(self) -> bytes:
+        """What comes next; nothing where the other end is gone."""
+        while True:
+            try:
+                return self._socket.recv(65536)
+            except (BlockingIOError, InterruptedError):
+                await trio.lowlevel.wait_readable(self._socket)
+            except ConnectionError:
+                return b""
 
     def _take(self, data: bytes) -> None:
         assert self._heard is not None

@@ -63,7 +63,7 @@ class Vocabulary:
     def _keep(self, text: str, numbers: list[int]) -> str:
         kept = []
         for token in _TOKEN.findall(text):
-            if token[0].isdigit():
+            if token.isascii() and token.isdigit():  # other scripts' digits are no numbers here
                 numbers[0] += 1
                 fits = len(token) <= _LONGEST_NUMBER and numbers[0] <= _MOST_NUMBERS
             else:

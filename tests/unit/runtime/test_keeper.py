@@ -10,10 +10,10 @@ import pytest
 import trio
 
 from runtime.domain import Domain
-from runtime.errors import DomainDied, SmartpoleError
+from runtime.errors import BorderViolated, DomainDied, SmartpoleError
 from runtime.host import DomainOrder
 from runtime.keeper import DomainKeeper, KeeperOrders
-from runtime.link import Beat, Confined, ControlLink, Logged, Started, ToDomain
+from runtime.link import Beat, Confined, ControlLink, FromDomain, Logged, Started, Stop, ToDomain
 from runtime.words import Vocabulary
 from tests.example_pole import NOTICE, POLE, example_blueprint
 
@@ -144,8 +144,18 @@ async def test_what_is_too_much_to_be_written_is_counted(tmp_path: Path) -> None
     assert keeper.status("running", 1, 0).reports_dropped == keeper.report.reports_dropped
 
 
-def _say(
-    words: tuple[Confined | Started | Logged | Beat, ...], link: ControlLink[ToDomain]
+@pytest.mark.parametrize("before", [(), (confined(),)])
+async def test_one_that_says_what_no_domain_says_is_ended(
+    before: tuple[FromDomain, ...], tmp_path: Path
 ) -> None:
+    """At once: the grace that others have to stop in is for those that keep the rules."""
+    with trio.fail_after(1):
+        _, began, failure = await life(tmp_path, functools.partial(_say, (*before, Stop())))
+    assert began == (1 if before else 0)
+    assert isinstance(failure, BorderViolated)
+    assert str(failure).startswith("domain 'public' was ended: the control link said what")
+
+
+def _say(words: tuple[FromDomain | Stop, ...], link: ControlLink[ToDomain]) -> None:
     for one in words:
         link.post(one)

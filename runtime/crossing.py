@@ -20,6 +20,7 @@ from __future__ import annotations
 
 __all__ = ["MARKER_BYTES", "WINDOW", "ReceivingEnd", "SendingEnd", "new_marker"]
 
+import math
 import os
 import socket
 import struct
@@ -429,19 +430,18 @@ class ReceivingEnd(Generic[M]):
 
 
 class _Pace:
-    """Lets through ``per_second``, with a second's worth at once after a pause."""
+    """Lets through ``per_second`` and no more in any second; they may come all at once.
+
+    A token bucket would let twice as many through in the second after a pause, and a bound that is
+    printed as so many bits a second would not hold.
+    """
 
     def __init__(self, per_second: float) -> None:
-        self._per_second = per_second
-        self._most = max(1.0, per_second)
-        self._tokens = self._most
-        self._at: float | None = None
+        most = max(1, math.floor(per_second))
+        self._window = most / per_second
+        self._latest: deque[float] = deque(maxlen=most)
 
     async def wait(self) -> None:
-        now = trio.current_time()
-        if self._at is not None:
-            self._tokens = min(self._most, self._tokens + (now - self._at) * self._per_second)
-        self._at = now
-        self._tokens -= 1
-        if self._tokens < 0:
-            await trio.sleep(-self._tokens / self._per_second)
+        if len(self._latest) == self._latest.maxlen:
+            await trio.sleep_until(self._latest[0] + self._window)
+        self._latest.append(trio.current_time())

@@ -309,7 +309,14 @@ class DomainKeeper:
         self.report.missing = said.missing
         # Only where walls may be missing is a domain believed that it has none.
         must_stand = self._orders.confined and (said.seccomp or not self._orders.best_effort)
-        if must_stand and (free := residence.unconfined_threads()):
+        try:
+            free = residence.unconfined_threads() if must_stand else ()
+        except SandboxUnavailable as error:
+            if not self._orders.best_effort:
+                self._orders.pole_must_end(error)
+                return
+            free, self.report.missing = (), (*said.missing, str(error))
+        if free:
             self.condemn(
                 DomainDied(
                     f"domain {self.domain.value!r} says that it is ready, and the kernel knows "

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import pytest
 
-from actors.escape.judge import Judge, attempts_of, persons
+from actors.escape.campaign import run_campaign
+from actors.escape.known import KNOWN_IN_THREAD_MODE
 from actors.escape.report import EscapeReport
+from actors.escape.trial import persons
 from actors.escape.verdict import Column, Person, Verdict
 
 pytestmark = pytest.mark.real_time
@@ -19,7 +21,7 @@ WALLS = (Column.THREAD, Column.PROCESS)
 
 
 def run(suite: str, column: Column, person: Person) -> EscapeReport:
-    return EscapeReport.of(Judge(suite, column, person).run(attempts_of(suite), jobs=2))
+    return EscapeReport.of(run_campaign([suite], [column], [person]))
 
 
 def told(report: EscapeReport) -> str:
@@ -43,6 +45,9 @@ def test_nothing_gets_out_that_is_not_known_to(suite: str, column: Column, perso
     report = run(suite, column, person)
     assert not report.wrong, told(report)
     assert {one.result for one in report.verdicts} & {"stopped"}
+    known = {one.attempt for one in report.verdicts if one.attempt in KNOWN_IN_THREAD_MODE}
+    out = {one.attempt for one in report.verdicts if one.result == "escaped"}
+    assert out == (known if column is Column.THREAD else set()), "the list of what is known is old"
 
 
 def one(result: str, isolation: Column, attempt: str = "open_and_write") -> Verdict:

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from runtime.domain import Domain
-from runtime.errors import DomainDied, SmartpoleError
+from runtime.errors import DomainDied, SandboxUnavailable, SmartpoleError
 from runtime.host import DomainOrder
 from runtime.keeper import DomainKeeper, KeeperOrders
 from runtime.link import Confined, ControlLink, Started, ToDomain
@@ -27,12 +27,14 @@ class Liar:
 
     process, thread = 1, None
 
-    def __init__(self, order: DomainOrder, free: tuple[int, ...]) -> None:
+    def __init__(self, order: DomainOrder, free: tuple[int, ...] | SandboxUnavailable) -> None:
         self.link: ControlLink[ToDomain] = ControlLink(order.control.dup(), ToDomain)
         self._free = free
         self._over = trio.Event()
 
     def unconfined_threads(self) -> tuple[int, ...]:
+        if isinstance(self._free, SandboxUnavailable):
+            raise self._free
         return self._free
 
     def hung_up(self) -> None:
@@ -52,7 +54,11 @@ def confined(*, seccomp: bool = True, missing: tuple[str, ...] = ()) -> Confined
 
 
 async def life(
-    folder: Path, script: Script, *, free: tuple[int, ...] = (), best_effort: bool = False
+    folder: Path,
+    script: Script,
+    *,
+    free: tuple[int, ...] | SandboxUnavailable = (),
+    best_effort: bool = False,
 ) -> tuple[DomainKeeper, int, SmartpoleError | None]:
     """One life of a domain that follows the script: its keeper, how often the pole let it begin,
     and how it ended."""
@@ -76,7 +82,7 @@ async def life(
         vocabulary=Vocabulary(()),
         report_violation=lambda *_: None,
         domain_began=domain_began,
-        pole_must_end=lambda _: None,
+        pole_must_end=lambda why: keeper.condemn(why),
     )
     keeper = DomainKeeper(Domain.PUBLIC, orders, {})
     failure: SmartpoleError | None = None
@@ -119,6 +125,16 @@ async def test_where_walls_may_be_missing_one_without_them_may_begin(tmp_path: P
     )
     assert began == 1
     assert keeper.report.missing == ("no seccomp",)
+
+
+async def test_where_nobody_can_see_its_walls_the_pole_ends(tmp_path: Path) -> None:
+    hidden = SandboxUnavailable("/proc shows nothing of it")
+    say = functools.partial(_say, (confined(), Started()))
+    _, began, failure = await life(tmp_path, say, free=hidden)
+    assert (began, failure) == (0, hidden)
+    keeper, began, _ = await life(tmp_path, say, free=hidden, best_effort=True)
+    assert began == 1
+    assert keeper.report.missing == ("/proc shows nothing of it",)
 
 
 async def test_what_it_says_of_its_walls_later_is_not_heard(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ shows how much of it was carried, and that it is right.
 from __future__ import annotations
 
 __all__ = [
+    "LINES",
     "MEASURES",
+    "OF_A_LINE",
     "OF_A_READING",
     "OF_A_REPORT",
     "READINGS",
@@ -16,13 +18,18 @@ __all__ = [
     "Measured",
     "bits_of",
     "bounds_of",
+    "line_of",
     "pause",
     "report_of",
 ]
 
+import builtins
 import hashlib
 import itertools
+import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -31,7 +38,7 @@ from actors.escape.aftermath import Aftermath
 from actors.escape.messages import Outcome
 from runtime import load_blueprint
 from runtime.actor import READING_BITS
-from runtime.bound import STATUS_PERIOD, outlet_bounds
+from runtime.bound import STATUS_PERIOD, lines_bound, outlet_bounds
 
 _LOWEST = 1_000
 """Above the attempts' own numbers."""
@@ -47,6 +54,21 @@ TICK = 8_999
 """The number of reports whose only message is when they come."""
 TICKS = 48
 _LONG, _SHORT = 0.12, 0.02
+
+
+_FIELDS = 5
+"""Beside those which a log line has by itself."""
+_WORDS = sorted(
+    (name for name in vars(builtins) if name.islower() and name.isalpha() and len(name) > 2),
+    key=lambda name: (len(name), name),
+)[: 32 + _FIELDS]
+"""Known to every Python program; the last are names of fields."""
+_MARKS = ".,:;!?()[]{}<>/-"
+_PAIRS = 40
+_FIELD_BITS = 19
+OF_A_LINE = _PAIRS * (5 + 4) + _FIELDS * _FIELD_BITS
+LINES = 60
+"""How many it writes, ten a second."""
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -72,7 +94,7 @@ class Measured(msgspec.Struct, frozen=True):
 
 def bounds_of(configuration: Path) -> dict[str, float]:
     """The bounds that ``smartpole check`` prints for a configuration, in bits a second: by outlet,
-    and that of "a reading"."""
+    those of "a reading" and of log lines."""
     # Here, because the hostile actors import this module.
     from actors.escape.pole import ACTOR_TYPES
 
@@ -82,7 +104,13 @@ def bounds_of(configuration: Path) -> dict[str, float]:
         for one in outlet_bounds(blueprint)
         if one.bits_per_second is not None
     }
-    return bounds | {"a reading": READING_BITS / STATUS_PERIOD}
+    lines = lines_bound(blueprint)
+    return bounds | {
+        "a reading": READING_BITS / STATUS_PERIOD,
+        "bits of a line": lines.bits,
+        "lines at once": lines.at_once,
+        "lines a second": lines.per_second,
+    }
 
 
 def bits_of(loot: bytes, width: int) -> Iterator[int]:
@@ -98,6 +126,19 @@ def report_of(bits: int) -> tuple[int, Outcome, int]:
     """Number, outcome and errno of a report that says so many bits as fit into it."""
     number, rest = bits & (1 << _NUMBER_BITS) - 1, bits >> _NUMBER_BITS
     return _LOWEST + number, _CHOICE[rest & 3], rest >> 2
+
+
+def line_of(bits: int) -> tuple[str, dict[str, int]]:
+    """Event and fields of a log line that says so many bits: by words, marks and numbers."""
+    event = ""
+    for _ in range(_PAIRS):
+        event += _WORDS[bits & 31] + _MARKS[bits >> 5 & 15]
+        bits >>= 9
+    fields = {}
+    for name in _WORDS[32:]:
+        fields[name] = bits & (1 << _FIELD_BITS) - 1
+        bits >>= _FIELD_BITS
+    return event, fields
 
 
 def pause(bit: int) -> float:
@@ -128,6 +169,24 @@ def _in_a_reading(left: Aftermath, loot: bytes) -> Measured | None:
     )
 
 
+def _in_the_log(left: Aftermath, loot: bytes) -> Measured | None:
+    expected = dict(map(line_of, itertools.islice(bits_of(loot, OF_A_LINE), LINES)))
+    times = []
+    for line in left.hay["the pole's output"].splitlines():
+        with suppress(ValueError):
+            told = json.loads(line)
+            fields = expected.pop(told.get("event"), None)  # some are left out
+            if fields is not None and fields.items() <= told.items():
+                times.append(datetime.fromisoformat(told["timestamp"]).timestamp())
+    if not times:
+        return None
+    seconds = times[-1] - times[0] + 1
+    lines = left.bounds["lines at once"] + seconds * left.bounds["lines a second"]
+    return Measured(
+        len(times) * OF_A_LINE, seconds, left.bounds["bits of a line"] * lines / seconds
+    )
+
+
 def _in_times(left: Aftermath, loot: bytes) -> Measured | None:
     times = [when for when, number, *_ in left.reports if number == TICK]
     carried = [gap > (_LONG + _SHORT) / 2 for gap in map(_gap, itertools.pairwise(times))]
@@ -149,6 +208,7 @@ def _measured(times: list[float], width: int, more: float, bound: float) -> Meas
 
 
 MEASURES: dict[str, Callable[[Aftermath, bytes], Measured | None]] = {
+    "log": _in_the_log,
     "numbers": _in_numbers,
     "reading": _in_a_reading,
     "times": _in_times,

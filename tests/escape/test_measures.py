@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 import itertools
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from actors.escape.attempt import SceneSettings, loot_of
 from actors.escape.configuration import write_configuration
 from actors.escape.measures import (
     MEASURES,
+    OF_A_LINE,
     OF_A_READING,
     OF_A_REPORT,
     TICK,
@@ -19,6 +22,7 @@ from actors.escape.measures import (
     Measured,
     bits_of,
     bounds_of,
+    line_of,
     pause,
     report_of,
 )
@@ -27,6 +31,7 @@ from actors.escape.pole import ACTOR_TYPES
 from runtime import load_blueprint
 from runtime.graph import to_bounds
 from runtime.message import information_bits
+from runtime.words import Vocabulary
 
 LOOT = loot_of("seed", "x", "crowd")
 
@@ -82,6 +87,27 @@ def test_readings_count_once_each(left: Aftermath) -> None:
     assert MEASURES["reading"](left, LOOT) == Measured(8 * OF_A_READING, 4.0, 106.0)
     left.readings = [(0.0, 5)]
     assert MEASURES["reading"](left, LOOT) is None
+
+
+def test_lines_of_the_log_count_in_whatever_order_and_number(left: Aftermath) -> None:
+    left.bounds |= {"bits of a line": 1_000.0, "lines at once": 10.0, "lines a second": 2.0}
+    lines = []
+    for number, bits in enumerate(itertools.islice(bits_of(LOOT, OF_A_LINE), 20)):
+        event, fields = line_of(bits)
+        when = f"2026-01-01T00:00:{number // 2:02d}.500000Z"
+        lines.append(json.dumps({"event": event, **fields, "domain": "crowd", "timestamp": when}))
+    left.hay["the pole's output"] = "\n".join(["no JSON", *lines[:7], *lines[9:]]).encode()
+    measured = MEASURES["log"](left, LOOT)
+    assert measured == Measured(18 * OF_A_LINE, 10.0, 1_000 * (10 / 10 + 2))
+    assert MEASURES["log"](left, loot_of("another", "x", "crowd")) is None
+
+
+def test_a_line_says_as_much_as_the_pole_lets_pass() -> None:
+    """None of it is withheld, or the measure would count for nothing."""
+    vocabulary = Vocabulary(vars(builtins))
+    for bits in itertools.islice(bits_of(LOOT, OF_A_LINE), 50):
+        event, fields = line_of(bits)
+        assert vocabulary.keep_all([event, *fields]) == [event, *fields]
 
 
 def test_pauses_are_read_as_bits(left: Aftermath) -> None:

@@ -17,7 +17,7 @@ import structlog
 import trio
 
 from actors.escape.attempt import Scene, attempt
-from actors.escape.measures import OF_A_READING, READINGS, bits_of
+from actors.escape.measures import LINES, OF_A_LINE, OF_A_READING, READINGS, bits_of, line_of
 
 
 @attempt("outputs", linger=0.1)
@@ -63,6 +63,15 @@ def logged_with_an_exception(scene: Scene) -> None:
         raise ValueError(scene.text)
     except ValueError as error:
         scene.actor.log.error("failed", reason=str(error), exc_info=True)
+
+
+@attempt("outputs", measured="log", alone=True, limit=9)
+async def bits_in_words_of_the_log(scene: Scene) -> None:
+    """The loot in the choice of words, marks and numbers that a log line may hold."""
+    for bits in itertools.islice(bits_of(scene.loot, OF_A_LINE), LINES):
+        event, fields = line_of(bits)
+        scene.actor.log.error(event, **fields)
+        await trio.sleep(0.1)
 
 
 @attempt("outputs", linger=0.1)

@@ -43,6 +43,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="store_true",
         help="leave out the poles without walls, which show that the attempts work",
     )
+    command.add_argument(
+        "--brief", action="store_true", help="print only numbers and what is not as it must be"
+    )
     command.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     command.add_argument(
         "--jobs",
@@ -102,7 +105,7 @@ def _test(arguments: argparse.Namespace) -> int:
         say=lambda text: print(f"· {text}", file=sys.stderr, flush=True),
     )
     report = EscapeReport.of(verdicts)
-    print_report(report, Console())
+    print_report(report, Console(), brief=arguments.brief)
     if arguments.json:
         try:
             arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")

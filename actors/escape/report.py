@@ -79,8 +79,18 @@ def _complaints(verdicts: Iterable[Verdict]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def print_report(report: EscapeReport, console: Console) -> None:
-    """Attempt by isolation: by which wall it was stopped, or that it was not."""
+def print_report(report: EscapeReport, console: Console, *, brief: bool = False) -> None:
+    """Attempt by isolation: by which wall it was stopped, or that it was not; then in numbers."""
+    if not brief:
+        _print_tables(report, console)
+    _print_summary(report, console)
+    for line in report.wrong:
+        console.print(f"✗ {line}", style="red", highlight=False)
+    if not report.wrong:
+        console.print("✓ all as it must be")
+
+
+def _print_tables(report: EscapeReport, console: Console) -> None:
     columns = [one for one in Column if any(v.isolation is one for v in report.verdicts)]
     for group in dict.fromkeys((one.suite, one.person) for one in report.verdicts):
         suite, person = group
@@ -98,11 +108,6 @@ def print_report(report: EscapeReport, console: Console) -> None:
             shown = (_cell(row[column]) if column in row else "" for column in columns)
             table.add_row(category, name.replace("_", " "), *shown)
         console.print(table)
-    _print_summary(report, console)
-    for line in report.wrong:
-        console.print(f"✗ {line}", style="red", highlight=False)
-    if not report.wrong:
-        console.print("✓ all as it must be")
 
 
 def _print_summary(report: EscapeReport, console: Console) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import actors.escape.attempts
 from actors.escape.attempt import REGISTRY, Attempt
 from actors.escape.effects import PROBES
-from actors.escape.known import STOPPED_WITHOUT_WALLS
+from actors.escape.known import KNOWN_IN_THREAD_MODE, STOPPED_WITHOUT_WALLS
 from actors.escape.messages import Outcome
 from actors.escape.pole import REFUSED
 from actors.escape.trial import Trial, TrialResult
@@ -59,14 +59,19 @@ class Judge:
             else:
                 remaining.append(one)
         verdicts |= self._make(remaining)
-        if self.column is Column.NO_WALLS:
-            # One that a busy machine was too slow for would make its being stopped worth nothing.
-            for one in remaining:
-                for _ in range(_TRIES - 1):
-                    if verdicts[one.name].result != "stopped" or one.name in STOPPED_WITHOUT_WALLS:
-                        break
+        # What is expected to get out gets two chances more, alone: it waits for others to run into
+        # it, which a busy machine may have been too slow for.
+        for one in remaining:
+            for _ in range(_TRIES - 1):
+                if verdicts[one.name].result == "stopped" and self._should_get_out(one):
                     verdicts |= self._make([one])
         return verdicts
+
+    def _should_get_out(self, one: Attempt) -> bool:
+        """So that its being stopped elsewhere, or its being listed as known, is worth something."""
+        if self.column is Column.NO_WALLS:
+            return one.name not in STOPPED_WITHOUT_WALLS
+        return self.column is Column.THREAD and one.name in KNOWN_IN_THREAD_MODE
 
     def _make(self, batch: list[Attempt]) -> dict[str, Verdict]:
         """One pole, and after a crash another for what is left."""

@@ -7,7 +7,7 @@ border's rules.
 
 from __future__ import annotations
 
-__all__ = ["DomainKeeper", "DomainReport", "KeeperOrders"]
+__all__ = ["LINES_AT_ONCE", "LINES_PER_SECOND", "DomainKeeper", "DomainReport", "KeeperOrders"]
 
 import itertools
 import math

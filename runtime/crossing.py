@@ -298,8 +298,7 @@ class ReceivingEnd(Generic[M]):
         self._codec = codec
         self._socket = end
         self._queue = queue
-        # A second's worth at once after a pause, so that a burst waits no longer than it must.
-        self._pace = Pace(per_second, max(1.0, per_second)) if per_second is not None else None
+        self._pace = Pace.per_second(per_second) if per_second is not None else None
         self.window = min(max(capacity, 1), WINDOW)
         self._on_violation = on_violation
         self._catch_up = catch_up
@@ -373,8 +372,9 @@ class ReceivingEnd(Generic[M]):
             except BorderRefused as refusal:
                 self._cut_off(str(refusal))
                 return
-            if self._pace is not None and (wait := self._pace.take(trio.current_time())):
-                await trio.sleep(wait)
+            if self._pace is not None:
+                await trio.sleep(self._pace.delay(trio.current_time()))
+                self._pace.note(trio.current_time())
             while not self._queue.put(message):
                 await self._queue.wait_for_room()
             if generation != self._generation:

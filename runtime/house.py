@@ -24,7 +24,7 @@ from runtime.residence import Residence, ThreadResidence, Zygote, running_zygote
 from runtime.specification import Backoff, ChildSpec, Exhausted, RestartIntensity
 from runtime.status import ActorStatus, DomainStatus
 from runtime.supervisor import ChildStatus, CrashRecord, Supervisor
-from runtime.words import Vocabulary, program_words
+from runtime.words import pole_vocabulary
 from runtime.workers import Workers
 
 _SOCKET_BUFFER = 1024 * 1024
@@ -153,7 +153,7 @@ class Apart:
             begin=self._begin,
             best_effort=self._best_effort,
             confined=self._confined,
-            vocabulary=_vocabulary(self._blueprint),
+            vocabulary=pole_vocabulary(self._blueprint),
             report_violation=self._punish,
             domain_began=self._introduce,
             pole_must_end=self._pole_must_end,
@@ -265,13 +265,3 @@ class Apart:
                 for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
                     end.setsockopt(socket.SOL_SOCKET, option, _SOCKET_BUFFER)
                 self._ends[domain][number] = end
-
-
-def _vocabulary(blueprint: Blueprint) -> Vocabulary:
-    """The words that a domain's reports may use: those of the program and of its configuration."""
-    actors = blueprint.actors.values()
-    packages = {"runtime", *(plan.actor_type.__module__.partition(".")[0] for plan in actors)}
-    phrases = {plan.name for plan in actors} | {plan.settings.headline() for plan in actors}
-    phrases |= {str(channel) for channel in blueprint.channels} | set(blueprint.places)
-    phrases |= {plan.actor_type.__name__ for plan in actors}
-    return Vocabulary(program_words(packages), phrases)

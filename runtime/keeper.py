@@ -7,8 +7,9 @@ border's rules.
 
 from __future__ import annotations
 
-__all__ = ["DomainKeeper", "DomainReport", "KeeperOrders"]
+__all__ = ["LINES_AT_ONCE", "LINES_PER_SECOND", "DomainKeeper", "DomainReport", "KeeperOrders"]
 
+import itertools
 import math
 import socket
 import time
@@ -55,7 +56,7 @@ from runtime.residence import Residence
 from runtime.status import ActorStatus, DomainStatus
 from runtime.supervisor import ChildState, CrashRecord
 from runtime.testimony import believe, nothing_yet
-from runtime.words import Vocabulary
+from runtime.words import MOST_FIELDS, Vocabulary
 
 _log = structlog.get_logger("pole")
 
@@ -63,8 +64,9 @@ _GRACE = 3.0
 """Seconds from the order to stop to being ended."""
 _CRASHES_KEPT = 64
 _MOST_ESCALATIONS, _ESCALATION_PERIOD = 3, 600.0
-_LINES_AT_ONCE = 40
-_LINES_PER_SECOND = 2.0
+LINES_AT_ONCE = 20
+LINES_PER_SECOND = 0.5
+"""Of the log and of crashes, from a domain that handles personal data."""
 _LONGEST_NUMBER = 10**6
 
 
@@ -121,7 +123,8 @@ class DomainKeeper:
         # Where a domain may not even tell facts of the machine, its log lines and crashes are no
         # way out either: they are held against the program's own words.
         self._is_guarded = Sensitivity.OPERATIONAL not in TABLE[domain].emits
-        self._lines = Pace(_LINES_PER_SECOND, _LINES_AT_ONCE)
+        self._lines = Pace(LINES_AT_ONCE, LINES_AT_ONCE / LINES_PER_SECOND)
+        self._attempts = self._dropped = 0
         self._escalations: deque[float] = deque()
         self._link: ControlLink[FromDomain] | None = None
         self._is_running = False
@@ -130,7 +133,7 @@ class DomainKeeper:
         self._condemned = trio.CancelScope()
         self._heard_at = math.inf
         # No faster than it should: readings are a way out as well, and bounded so.
-        self._beats = Pace(1 / BEAT, 2)
+        self._beats = Pace(2, 2 * BEAT)
 
     # -- one life ---------------------------------------------------------------------------
 
@@ -267,7 +270,10 @@ class DomainKeeper:
             case Beat(actors=actors, lost=lost):
                 if self._beats.may(trio.current_time()):
                     self._believe(actors)
-                    self.report.reports_dropped += max(0, min(lost, _LONGEST_NUMBER))
+                    self._dropped += max(0, min(lost, _LONGEST_NUMBER))
+                    # Numbers like any other, and no faster to be seen than they.
+                    self.report.attempts = self._attempts
+                    self.report.reports_dropped = self._dropped
             case Ended(actors=actors):
                 self._believe(actors)
             case Crashed():
@@ -275,7 +281,7 @@ class DomainKeeper:
             case Logged():
                 self._log(said)
             case Attempted(actor=actor, event=event, times=times):
-                self.report.attempts += max(0, min(times, _LONGEST_NUMBER))
+                self._attempts += max(0, min(times, _LONGEST_NUMBER))
                 if self._may_write():
                     _log.warning(
                         "attempt seen",
@@ -318,7 +324,14 @@ class DomainKeeper:
         self.report.missing = said.missing
         # Only where walls may be missing is a domain believed that it has none.
         must_stand = self._orders.confined and (said.seccomp or not self._orders.best_effort)
-        if must_stand and (free := residence.unconfined_threads()):
+        try:
+            free = residence.unconfined_threads() if must_stand else ()
+        except SandboxUnavailable as error:
+            if not self._orders.best_effort:
+                self._orders.pole_must_end(error)
+                return
+            free, self.report.missing = (), (*said.missing, str(error))
+        if free:
             self.condemn(
                 DomainDied(
                     f"domain {self.domain.value!r} says that it is ready, and the kernel knows "
@@ -350,15 +363,18 @@ class DomainKeeper:
         )
 
     def _note_crash(self, said: Crashed) -> None:
+        if not self._may_write():
+            return
         phases = {state.value for state in ChildState}
+        error, message, where = self._keep_all([said.error, said.message, said.where])
         self.report.crashes.append(
             CrashRecord(
                 child=said.child if said.child in self._blanks else self.domain.value,
                 incarnation=max(0, min(said.incarnation, _LONGEST_NUMBER)),
                 unix_time=time.time(),
-                error=self._keep(said.error),
-                message=self._keep(said.message),
-                where=self._keep(said.where),
+                error=error,
+                message=message,
+                where=where,
                 phase=said.phase if said.phase in phases else "",
             )
         )
@@ -366,26 +382,34 @@ class DomainKeeper:
     def _log(self, said: Logged) -> None:
         if not self._may_write():
             return
+        given = list(said.fields.items())[: MOST_FIELDS if self._is_filtered else None]
+        texts = [(name, value if isinstance(value, str) else "") for name, value in given]
+        event, *kept = self._keep_all([said.event, *itertools.chain.from_iterable(texts)])
         fields: dict[str, object] = {"domain": self.domain.value}
-        for name, value in said.fields.items():
-            fields[self._keep(name).replace("event", "what")] = self._plain(value)
+        for (_, value), name, text in zip(given, kept[::2], kept[1::2], strict=True):
+            fields[name.replace("event", "what")] = (
+                text if isinstance(value, str) else self._plain(value)
+            )
         write = getattr(_log, said.level if said.level in _LEVELS else "info")
-        write(self._keep(said.event), **fields)
+        write(event, **fields)
 
     def _plain(self, value: object) -> object:
-        if isinstance(value, str):
-            return self._keep(value)
-        if self._is_guarded and self._is_running and isinstance(value, float):
+        if self._is_filtered and isinstance(value, float):
             return round(min(max(value, -1e6), 1e6), 1)
-        if self._is_guarded and self._is_running and isinstance(value, int):
+        if self._is_filtered and isinstance(value, int):
             return min(max(value, -_LONGEST_NUMBER), _LONGEST_NUMBER)
         return value
 
     def _keep(self, text: str) -> str:
+        return self._keep_all([text])[0]
+
+    def _keep_all(self, texts: list[str]) -> list[str]:
+        return self._orders.vocabulary.keep_all(texts) if self._is_filtered else texts
+
+    @property
+    def _is_filtered(self) -> bool:
         """Before it runs, a domain has received nothing personal: its words may be any."""
-        if self._is_guarded and self._is_running:
-            return self._orders.vocabulary.keep(text)
-        return text
+        return self._is_guarded and self._is_running
 
     def _may_write(self) -> bool:
         """A bounded number of lines, whatever the domain says."""
@@ -393,7 +417,7 @@ class DomainKeeper:
             return True
         if self._lines.may(trio.current_time()):
             return True
-        self.report.reports_dropped += 1
+        self._dropped += 1
         return False
 
     def status(self, state: str, incarnation: int, restarts: int) -> DomainStatus:

@@ -1,39 +1,47 @@
-"""How often something may happen: a token bucket."""
+"""How often something may happen."""
 
 from __future__ import annotations
 
 __all__ = ["Pace"]
 
+import math
+from collections import deque
+
 
 class Pace:
-    """Lets through ``per_second``, and after a pause up to ``at_once`` without waiting.
+    """At most ``most`` times in any stretch of ``seconds``; they may come all at once.
 
-    It knows no clock: each call tells the time in seconds, on any clock that doesn't go back.
+    A token bucket would let twice as many through in the stretch after a pause, and a bound that is
+    printed as so many a second would not hold. It knows no clock: each call tells the time in
+    seconds, on any clock that doesn't go back.
     """
 
-    __slots__ = ("_at", "_at_once", "_per_second", "_tokens")
+    __slots__ = ("_latest", "_most", "_seconds")
 
-    def __init__(self, per_second: float, at_once: float) -> None:
-        self._per_second = per_second
-        self._at_once = self._tokens = at_once
-        self._at: float | None = None
+    def __init__(self, most: int, seconds: float) -> None:
+        self._most = most
+        self._seconds = seconds
+        self._latest: deque[float] = deque(maxlen=most)
 
-    def take(self, now: float) -> float:
-        """Take the next turn, and say how many seconds to wait for it."""
-        self._earn(now)
-        self._tokens -= 1
-        return max(0.0, -self._tokens / self._per_second)
+    @classmethod
+    def per_second(cls, rate: float) -> Pace:
+        """A rate, which may be less than one."""
+        most = max(1, math.floor(rate))
+        return cls(most, most / rate)
+
+    def delay(self, now: float) -> float:
+        """Seconds until it may happen again."""
+        if len(self._latest) < self._most:
+            return 0.0
+        return max(0.0, self._latest[0] + self._seconds - now)
+
+    def note(self, now: float) -> None:
+        """It happens."""
+        self._latest.append(now)
 
     def may(self, now: float) -> bool:
-        """Take a turn if there is one without waiting."""
-        self._earn(now)
-        if self._tokens < 1:
+        """Whether it may happen now, in which case it does."""
+        if self.delay(now):
             return False
-        self._tokens -= 1
+        self.note(now)
         return True
-
-    def _earn(self, now: float) -> None:
-        if self._at is not None:
-            earned = (now - self._at) * self._per_second
-            self._tokens = min(self._tokens + earned, self._at_once)
-        self._at = now

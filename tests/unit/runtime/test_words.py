@@ -37,11 +37,11 @@ VOCABULARY = Vocabulary(WORDS, PHRASES)
         ("the\u202epicture", "the…picture"),
         ("iVBORw0KGgo=", "…="),
         ("secret words withheld as one", "… as …"),
-        # An address has six parts, and three of them could be numbers.
+        # An address has six parts, and five of them could be numbers.
         ("aa:bb:cc:dd:ee:ff", "…"),
-        ("00:11:22:33:44:55", "00:11:22:…"),
-        ("00-11-22-33-44-55", "00-11-22-…"),
-        ("1 2 3 4 5 6 7", "1 2 3 …"),
+        ("00:11:22:33:44:55", "00:11:22:33:44:…"),
+        ("00-11-22-33-44-55", "00-11-22-33-44-…"),
+        ("1 2 3 4 5 6 7", "1 2 3 4 5 …"),
         ("123456 bytes", "123456 bytes"),
         ("1234567 bytes", "… bytes"),
         ("١٢٣", "…"),
@@ -55,7 +55,7 @@ VOCABULARY = Vocabulary(WORDS, PHRASES)
         ("crowd.counts → statistics.counts: too large", None),
         ("crowd.counts → harbour.counts", "crowd.…"),
         # Numbers count over the whole text, however it is cut up.
-        ("1 2 east-exit 3 4", "1 2 east-exit 3 …"),
+        ("1 2 east-exit 3 4 5 6", "1 2 east-exit 3 4 5 …"),
     ],
 )
 def test_what_is_kept(said: str, repeated: str | None) -> None:
@@ -76,7 +76,7 @@ def test_nothing_else_passes_whatever_is_said(said: str) -> None:
     words = re.findall(r"[^\W\d_]\w*", kept)
     assert set(words) <= {*WORDS[:-1], *SHORT}
     numbers = re.findall(r"\d+", kept)
-    assert len(numbers) <= 3
+    assert len(numbers) <= 5
     assert all(len(number) <= 6 for number in numbers)
     assert kept.isascii() or set(filter(lambda one: not one.isascii(), kept)) == {"…"}
 
@@ -84,7 +84,7 @@ def test_nothing_else_passes_whatever_is_said(said: str) -> None:
 @given(st.lists(st.sampled_from([*WORDS[:-1], "640", *filter(None, PHRASES)]), max_size=12))
 def test_the_program_s_own_words_are_never_withheld(parts: list[str]) -> None:
     said = " ".join(parts)
-    if said.count("640") <= 3 and len(said) <= 400:
+    if said.count("640") <= 5 and len(said) <= 400:
         assert VOCABULARY.keep(said) == said
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["BOTH", "LANDLOCK", "SECCOMP", "confine_without", "harden"]
+__all__ = ["BOTH", "LANDLOCK", "SECCOMP", "confine_without", "harden", "look_where_proc_hides"]
 
+import ctypes
 import errno
 import os
 import resource
+import signal
 import struct
 import subprocess
 import threading
@@ -86,3 +88,39 @@ def harden() -> dict[str, object]:
         "child": sleeper.stdout.decode().split(),
         "not confined by it": bool(unconfined(os.getpid())),
     }
+
+
+_UNPRIVILEGED = 65534
+_NEW_MOUNTS, _RECURSIVE, _PRIVATE = 0x2_0000, 0x4000, 0x4_0000
+
+
+def look_where_proc_hides(option: str) -> dict[str, object]:
+    """What is said of a hardened child of an ordinary user's, where /proc is mounted like this.
+
+    Needs root. The mount is this process's own.
+    """
+    library = ctypes.CDLL(None, use_errno=True)
+    done = [
+        library.unshare(_NEW_MOUNTS),
+        library.mount(b"none", b"/", None, ctypes.c_ulong(_RECURSIVE | _PRIVATE), None),
+        library.mount(b"proc", b"/proc", b"proc", ctypes.c_ulong(0), option.encode()),
+    ]
+    assert done == [0, 0, 0], os.strerror(ctypes.get_errno())
+    os.setgroups([])
+    os.setresgid(_UNPRIVILEGED, _UNPRIVILEGED, _UNPRIVILEGED)
+    os.setresuid(_UNPRIVILEGED, _UNPRIVILEGED, _UNPRIVILEGED)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        harden_process()
+        os.write(writing, b"hardened")
+        signal.pause()
+    os.read(reading, 8)
+    try:
+        results: dict[str, object] = {"found": unconfined(child) == (child,)}
+    except SandboxUnavailable as error:
+        results = {"refused": str(error).replace(str(child), "N")}
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    results["gone"] = unconfined(child)
+    return results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +80,14 @@ def test_hardening_closes_a_process_to_dumps_and_debuggers() -> None:
         "child": ["NoNewPrivs:", "1"],
         "not confined by it": True,
     }
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting /proc needs root")
+def test_a_proc_that_hides_processes_is_no_sign_that_walls_stand() -> None:
+    plain = in_child(kernels.look_where_proc_hides, option="hidepid=0")
+    assert plain == {"found": True, "gone": []}
+    for option in ("hidepid=1", "hidepid=2"):
+        hidden = in_child(kernels.look_where_proc_hides, option=option)
+        assert "/proc shows nothing of process N" in hidden["refused"]
+        assert "without hidepid" in hidden["refused"]
+        assert hidden["gone"] == []

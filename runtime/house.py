@@ -65,11 +65,13 @@ class OneLoop:
         facts = facts_of(blueprint, separation_now(None, confined=False))
         self._hosts = {domain: DomainHost(blueprint, domain, facts=facts) for domain in domains}
         for channel in blueprint.channels:
-            if blueprint.crosses(channel):
-                receiver = self._hosts[blueprint.actors[channel.receiver].domain]
+            if not blueprint.crosses(channel):
+                continue
+            sender = self._hosts.get(blueprint.actors[channel.sender].domain)
+            receiver = self._hosts.get(blueprint.actors[channel.receiver].domain)
+            if sender is not None and receiver is not None:
                 queue = receiver.cells[channel.receiver].queues[channel.inlet]
                 codec = BorderCodec(channel.message, places=blueprint.places)
-                sender = self._hosts[blueprint.actors[channel.sender].domain]
                 sender.connect(channel, Link(queue, codec))
 
     def child_spec(self, domain: Domain) -> ChildSpec:
@@ -259,6 +261,8 @@ class Apart:
             sender, receiver = (
                 self._blueprint.actors[name].domain for name in (channel.sender, channel.receiver)
             )
+            if sender not in self._ends or receiver not in self._ends:
+                continue
             pair = socket.socketpair()
             for domain, end in zip((sender, receiver), pair, strict=True):
                 end.setblocking(False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = [
     "CHANNEL",
     "ISOLATIONS",
+    "OTHERS",
     "SECRET",
     "TYPES",
     "Watched",
@@ -20,6 +21,7 @@ __all__ = [
 
 import gc
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -51,6 +53,7 @@ from runtime.blueprint import Blueprint, Isolation, load_blueprint
 from runtime.capability import Authority
 from runtime.crossing import ReceivingEnd, SendingEnd
 from runtime.link import ControlLink
+from runtime.log import configure_logging
 from runtime.pole import Pole
 from runtime.status import ActorStatus, DomainStatus
 from runtime.supervisor import CrashRecord
@@ -61,8 +64,10 @@ T = TypeVar("T")
 
 ISOLATIONS = pytest.mark.parametrize("isolation", list(Isolation), ids=lambda one: one.value)
 CHANNEL = "counter.totals → board.totals"
-SECRET = "Tanaka_Ichiro"
-"""Stands for something personal, in a word that is nobody's."""
+OTHERS = ("camera", "board", "recorder")
+"""The actors beside the crowd domain."""
+SECRET = "".join(reversed("orihcI_akanaT"))
+"""Stands for something personal, in a word that stands nowhere in the program, nor in the tests."""
 
 _Number = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
 
@@ -273,9 +278,18 @@ TYPES: dict[str, type[Actor]] = {
 # -- running it ------------------------------------------------------------------------------
 
 
-def configuration(folder: Path, trick: str = "", *, pole: str = "", more: str = "") -> str:
-    """Of the whole pole; ``pole`` goes under [pole], ``more`` at the end."""
-    counter = f'lives = "{folder / "lives"}", trick = "{trick}"'
+def configuration(
+    folder: Path,
+    trick: str = "",
+    *,
+    always: bool = False,
+    pole: str = "",
+    counter: str = "",
+    more: str = "",
+) -> str:
+    """Of the whole pole. ``always``: in every life of the domain. ``pole`` and ``counter`` go under
+    their headings, ``more`` at the end."""
+    tricks = f'lives = "{folder / "lives"}", trick = "{trick}", always = {str(always).lower()}'
     return (
         POLE.replace('state = "state"', f'state = "state"\n{pole}')
         + f"""
@@ -285,7 +299,8 @@ type = "camera"
 [actors.counter]
 type = "counter"
 grants = ["Lives"]
-settings = {{ {counter} }}
+settings = {{ {tricks} }}
+{counter}
 
 [actors.bystander]
 type = "bystander"
@@ -323,8 +338,10 @@ def blueprint_of(folder: Path, text: str) -> Blueprint:
 class Watched:
     """A running pole, as a test looks at it."""
 
-    def __init__(self, pole: Pole) -> None:
+    def __init__(self, pole: Pole, scope: trio.CancelScope) -> None:
         self.pole = pole
+        self.scope = scope
+        """Around the pole and the test."""
 
     def actor(self, name: str) -> ActorStatus:
         return next(one for one in self.pole.status().actors if one.name == name)
@@ -371,18 +388,36 @@ class Watched:
 
 @asynccontextmanager
 async def apart(
-    folder: Path, isolation: Isolation, trick: str = "", **options: str
+    folder: Path,
+    isolation: Isolation,
+    trick: str = "",
+    *,
+    log_level: str = "critical",
+    **options: Any,
 ) -> AsyncIterator[Watched]:
     """Run it while the block lasts, and stop it in order afterwards."""
     blueprint = blueprint_of(folder, configuration(folder, trick, **options))
-    pole = Pole(blueprint, isolation=isolation, log_level="critical")
+    pole = Pole(blueprint, isolation=isolation, log_level=log_level)
     release[0] = False
     async with trio.open_nursery() as nursery:
         nursery.start_soon(pole.run)
         try:
             with trio.fail_after(30):
                 await pole.ready.wait()
-            yield Watched(pole)
+            yield Watched(pole, nursery.cancel_scope)
         finally:
             release[0] = True
             pole.stop()
+
+
+def main() -> None:
+    """A pole in a process of its own: ``python -m tests.unit.runtime.apart CONFIGURATION``."""
+    # By the name by which its domains' processes find them.
+    from tests.unit.runtime.apart import TYPES as types
+
+    configure_logging("critical")
+    trio.run(Pole(load_blueprint(Path(sys.argv[1]), types), isolation=Isolation.PROCESS).run)
+
+
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,8 @@ import pytest
 
 from runtime.blueprint import Isolation
 from runtime.domain import Domain
-from tests.unit.runtime.apart import CHANNEL, ISOLATIONS, OTHERS, SECRET, apart
+from tests.unit.runtime.apart import ISOLATIONS, OTHERS, apart
+from tests.unit.runtime.apart_actors import CHANNEL, SECRET
 
 pytestmark = pytest.mark.real_time
 

@@ -18,11 +18,11 @@ from tests.poles import eventually
 from tests.unit.runtime.apart import (
     ISOLATIONS,
     OTHERS,
-    SECRET,
     apart,
     blueprint_of,
     configuration,
 )
+from tests.unit.runtime.apart_actors import SECRET
 
 pytestmark = pytest.mark.real_time
 

@@ -171,6 +171,7 @@ class Apart:
                     log_level=self._log_level,
                     best_effort=self._best_effort,
                     confined=self._confined,
+                    died=self._pole_must_end,
                 ) as self._zygote:
                     yield
             else:

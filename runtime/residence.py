@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
@@ -185,11 +185,17 @@ class Zygote:
 
 @asynccontextmanager
 async def running_zygote(
-    blueprint: Blueprint, *, log_level: str, best_effort: bool, confined: bool
+    blueprint: Blueprint,
+    *,
+    log_level: str,
+    best_effort: bool,
+    confined: bool,
+    died: Callable[[SmartpoleError], None],
 ) -> AsyncIterator[Zygote]:
     """Start the zygote, and end it and all that it started with the block.
 
-    Raises SmartpoleError where it can't load what the pole needs.
+    ``died`` is called where it ends before: then no domain can be started any more. Raises
+    SmartpoleError where it can't load what the pole needs.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     search_path = tuple(entry or os.getcwd() for entry in sys.path)
@@ -226,6 +232,12 @@ async def running_zygote(
             async def listen() -> None:
                 with listening:
                     await zygote.listen()
+                    died(
+                        DomainDied(
+                            "the process that starts domains has died, and with it all domains. "
+                            "The pole ends, for the service manager to start it again."
+                        )
+                    )
 
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(listen)

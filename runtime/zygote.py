@@ -84,8 +84,10 @@ def main(descriptor: int) -> None:
     pole = socket.socket(fileno=descriptor)
     order = msgspec.json.decode(pole.recv(_LONGEST), type=ZygoteOrder)
     sys.path[:] = order.search_path
-    # Ctrl-C goes to the whole group of processes: the pole alone decides when to stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C goes to the whole group of processes, and a service manager's SIGTERM may: the pole
+    # alone decides when to stop. Children inherit it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     configure_logging(order.log_level)
     share_one_heap()
     try:
@@ -180,7 +182,6 @@ def _fork(
         # Not this one's: nobody but the zygote speaks with the pole on it.
         os.close(pole.detach())
         _close_others(descriptors)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         hide_command_line()
         control, *ends = (socket.socket(fileno=descriptor) for descriptor in descriptors)
         trio.run(

@@ -196,7 +196,8 @@ async def test_one_that_was_silent_may_send_a_second_s_worth_at_once_and_no_more
 # -- a marker that comes before the word of it ----------------------------------------------
 
 
-async def test_a_receiver_hears_the_pole_out_before_it_looks_at_what_it_read() -> None:
+@pytest.mark.parametrize("cut", [0, 1, MARKER_BYTES - 1])
+async def test_a_receiver_hears_the_pole_out_before_it_looks_at_what_it_read(cut: int) -> None:
     """The pole says Begin to the receiver before the sender may write its marker, but on another
     socket: both may be there at once, and the loop may look at either first."""
     with Border.open() as border:
@@ -211,7 +212,9 @@ async def test_a_receiver_hears_the_pole_out_before_it_looks_at_what_it_read() -
             for number in range(2):
                 marker = new_marker()
                 said.append(marker)
-                border.peer.write(marker + frame(number) + frame(99)[:-1])
+                border.peer.write(marker[:cut])
+                await wait_all_tasks_blocked()
+                border.peer.write(marker[cut:] + frame(number) + frame(99)[:-1])
                 await wait_all_tasks_blocked()
                 assert drain(queue) == [number]
             nursery.cancel_scope.cancel()

@@ -10,11 +10,10 @@ import pytest
 
 from runtime.blueprint import Isolation
 from runtime.domain import Domain
-from tests.unit.runtime.apart import CHANNEL, ISOLATIONS, SECRET, apart
+from tests.unit.runtime.apart import ISOLATIONS, OTHERS, apart
+from tests.unit.runtime.apart_actors import CHANNEL, SECRET
 
 pytestmark = pytest.mark.real_time
-
-OTHERS = ("camera", "board", "recorder")
 
 
 async def test_a_process_that_is_killed_is_started_again_and_no_other_notices(

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["BOTH", "LANDLOCK", "SECCOMP", "confine_without", "harden", "look_where_proc_hides"]
+__all__ = [
+    "BOTH",
+    "LANDLOCK",
+    "SECCOMP",
+    "confine_without",
+    "harden",
+    "look_where_proc_hides",
+    "pole_without",
+]
 
 import ctypes
 import errno
@@ -14,7 +22,12 @@ import subprocess
 import threading
 from pathlib import Path
 
+import trio
+from structlog.testing import capture_logs
+
+from runtime.blueprint import Isolation
 from runtime.errors import SandboxUnavailable
+from runtime.pole import Pole
 from runtime.sandbox import (
     Permissions,
     confine_thread,
@@ -24,6 +37,7 @@ from runtime.sandbox import (
 )
 from runtime.sandbox.filter import load
 from runtime.sandbox.machine import call, this_machine
+from tests.unit.runtime.apart import Watched, blueprint_of, configuration
 from tests.unit.runtime.sandbox.child import attempt
 
 _MACHINE = this_machine()
@@ -72,6 +86,41 @@ def confine_without(
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
+    return results
+
+
+def pole_without(
+    missing: dict[str, int], folder: str, isolation: str, sandbox: str
+) -> dict[str, object]:
+    """What becomes of a whole pole on a kernel without this."""
+    pole = Pole(
+        blueprint_of(Path(folder), configuration(Path(folder), pole=f'sandbox = "{sandbox}"')),
+        isolation=Isolation(isolation),
+    )
+    watched = Watched(pole, trio.CancelScope())
+
+    async def run() -> dict[str, object]:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pole.run)
+            await pole.ready.wait()
+            await watched.until_at_work()
+            told = pole.status()
+            pole.stop()
+        return {
+            "isolation": told.isolation,
+            "domains": {
+                one.name: [one.landlock_abi > 0, one.seccomp, one.missing] for one in told.domains
+            },
+        }
+
+    _pretend(missing)
+    with capture_logs() as lines:
+        try:
+            results = trio.run(run)
+        except* SandboxUnavailable as refusals:
+            results = {"refused": str(refusals.exceptions[0])}
+    results["logged"] = [line["wall"] for line in lines if line["event"] == "a wall is missing"]
+    results["state"] = (Path(folder) / "state").exists()
     return results
 
 

@@ -35,7 +35,9 @@ _OF_A_QUEUE = sum(
     one.type is int and one.name != "capacity" for one in msgspec.structs.fields(ChannelStatistics)
 )
 _OF_AN_ACTOR = sum(one.type is int for one in msgspec.structs.fields(ActorStatus))
-"""How many numbers ``smartpole status`` shows of each, by the word of their domain."""
+_OF_A_DOMAIN = 2
+"""How many numbers ``smartpole status`` shows of each, by the word of their domain: of itself, how
+often an attempt was seen, and how many reports were dropped."""
 _OF_A_FIELD = math.log2(22 * 10**6)
 """Bits in a number of a log line: see ``DomainKeeper``."""
 
@@ -116,7 +118,7 @@ def outlet_bounds(blueprint: Blueprint) -> list[OutletBound]:
 def readings_bound(blueprint: Blueprint) -> ReadingsBound:
     """Readings, and the numbers that status shows of actors, queues and domains beside them."""
     plans = [plan for plan in blueprint.actors.values() if TABLE[plan.domain].is_personal]
-    count = len({plan.domain for plan in plans}) + sum(
+    count = _OF_A_DOMAIN * len({plan.domain for plan in plans}) + sum(
         _OF_AN_ACTOR
         + _OF_A_QUEUE * len(plan.inlets)
         + len(plan.actor_type.declaration.readings)

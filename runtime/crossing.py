@@ -9,8 +9,8 @@ Both ends begin with the same random marker, which the pole draws anew whenever 
 starts, and read nothing before it. What a domain that died left half written is passed over that
 way, and the domain at the other end keeps its socket for life: none is ever handed over, because
 a domain under a sandbox could not take it. The pole announces a marker to the one end before the
-other may write it; so an end that hears the pole out (``catch_up``) before it looks at what it has
-read never takes a marker for something else.
+other may write it; so an end that has read a marker's first byte, hears the pole out (``catch_up``)
+before it looks at what it has read, and never takes a marker for something else.
 
 A peer that breaks the rules (a length beyond the bound, a frame that its type does not describe, a
 message without a credit) is cut off at once and reported.
@@ -20,12 +20,12 @@ from __future__ import annotations
 
 __all__ = ["MARKER_BYTES", "WINDOW", "ReceivingEnd", "SendingEnd", "new_marker"]
 
-import math
 import os
 import socket
 import struct
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 import trio
@@ -35,6 +35,7 @@ from runtime.channel import ChannelStatistics, Overflow, Queue
 from runtime.errors import BorderRefused
 from runtime.message import Message
 from runtime.outgoing import Outgoing
+from runtime.pace import Pace
 
 M = TypeVar("M", bound=Message)
 
@@ -43,6 +44,9 @@ WINDOW = 32
 """The most messages that are under way to a receiver that has not taken them."""
 
 _LENGTH = struct.Struct(">I")
+_MARKS = 0xC1
+"""A marker's first byte: MessagePack never uses it for a type, nor does a grant hold it, so that
+what is small seldom makes its reader ask for news."""
 _READ_AT_ONCE = 256 * 1024
 _MOST_WAITING = 4 * 1024 * 1024
 """Bytes that wait for room in the socket; beyond it a sender waits, if it has any waiting."""
@@ -50,7 +54,7 @@ _MOST_WAITING = 4 * 1024 * 1024
 
 def new_marker() -> bytes:
     """What both ends begin with, once."""
-    return os.urandom(MARKER_BYTES)
+    return bytes((_MARKS,)) + os.urandom(MARKER_BYTES - 1)
 
 
 class _MarkerSearch:
@@ -246,7 +250,8 @@ class SendingEnd(Generic[M]):
                 data = b""
             if not data:  # the pole has gone, and with it both ends
                 await trio.sleep_forever()
-            self._catch_up()
+            if _MARKS in data:
+                self._catch_up()
             self._take_grants(data)
             await trio.lowlevel.checkpoint()
 
@@ -293,7 +298,7 @@ class ReceivingEnd(Generic[M]):
         self._codec = codec
         self._socket = end
         self._queue = queue
-        self._pace = _Pace(per_second) if per_second is not None else None
+        self._pace = Pace.per_second(per_second) if per_second is not None else None
         self.window = min(max(capacity, 1), WINDOW)
         self._on_violation = on_violation
         self._catch_up = catch_up
@@ -305,7 +310,6 @@ class ReceivingEnd(Generic[M]):
         self._buffer = bytearray()
         self._scratch = bytearray(_READ_AT_ONCE)
         self._answer = bytearray()
-        self._waiting = trio.CancelScope()
         self._last = False
         self._generation = 0
 
@@ -322,7 +326,7 @@ class ReceivingEnd(Generic[M]):
     def finish(self) -> None:
         """The sender's domain has ended: ``run`` returns once it has taken what is there."""
         self._last = True
-        self._waiting.cancel()
+        trio.lowlevel.notify_closing(self._socket)  # wakes ``run``, and closes nothing
 
     async def run(self) -> None:
         """Take what comes in, until ``finish``."""
@@ -333,7 +337,8 @@ class ReceivingEnd(Generic[M]):
                     return
                 await self._wait()
             elif taken:
-                self._catch_up()
+                if self._scratch.find(_MARKS, 0, len(taken)) >= 0:
+                    self._catch_up()
                 await self._take(taken)
                 await trio.lowlevel.checkpoint()
             else:  # the pole has gone
@@ -350,13 +355,16 @@ class ReceivingEnd(Generic[M]):
 
     async def _wait(self) -> None:
         """Until there is something to read, or to know."""
-        with trio.CancelScope() as self._waiting:
+        with suppress(trio.ClosedResourceError):
             await trio.lowlevel.wait_readable(self._socket)
         self._respond()
 
     async def _take(self, data: memoryview) -> None:
         self._keep(data)
         data[:] = bytes(len(data))  # it may be a piece of a picture
+        if self._is_over_granted():
+            self._cut_off("it sent more messages than it was granted")
+            return
         generation = self._generation
         while (frame := self._next_frame()) is not None:
             try:
@@ -365,7 +373,8 @@ class ReceivingEnd(Generic[M]):
                 self._cut_off(str(refusal))
                 return
             if self._pace is not None:
-                await self._pace.wait()
+                await trio.sleep(self._pace.delay(trio.current_time()))
+                self._pace.note(trio.current_time())
             while not self._queue.put(message):
                 await self._queue.wait_for_room()
             if generation != self._generation:
@@ -381,6 +390,17 @@ class ReceivingEnd(Generic[M]):
             self._search = None
             self._buffer += found
 
+    def _is_over_granted(self) -> bool:
+        """Whether more messages have come than were granted. Asked before any of them is taken,
+        because taking them grants more."""
+        buffer, place, come = self._buffer, 0, 0
+        while place + _LENGTH.size <= len(buffer):
+            come += 1
+            if come > self._granted:
+                return True
+            place += _LENGTH.size + _LENGTH.unpack_from(buffer, place)[0]
+        return False
+
     def _next_frame(self) -> bytes | None:
         buffer = self._buffer
         if len(buffer) < _LENGTH.size:
@@ -388,9 +408,6 @@ class ReceivingEnd(Generic[M]):
         (length,) = _LENGTH.unpack_from(buffer)
         if length > self._codec.limit:
             self._cut_off(f"it announced a message of {length} bytes, and {self._codec.limit} pass")
-            return None
-        if self._granted < 1:
-            self._cut_off("it sent more messages than it was granted")
             return None
         if len(buffer) < _LENGTH.size + length:
             return None
@@ -427,21 +444,3 @@ class ReceivingEnd(Generic[M]):
     def _wipe(self) -> None:
         self._buffer[:] = bytes(len(self._buffer))
         self._buffer.clear()
-
-
-class _Pace:
-    """Lets through ``per_second`` and no more in any second; they may come all at once.
-
-    A token bucket would let twice as many through in the second after a pause, and a bound that is
-    printed as so many bits a second would not hold.
-    """
-
-    def __init__(self, per_second: float) -> None:
-        most = max(1, math.floor(per_second))
-        self._window = most / per_second
-        self._latest: deque[float] = deque(maxlen=most)
-
-    async def wait(self) -> None:
-        if len(self._latest) == self._latest.maxlen:
-            await trio.sleep_until(self._latest[0] + self._window)
-        self._latest.append(trio.current_time())

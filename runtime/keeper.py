@@ -51,6 +51,7 @@ from runtime.link import (
     Violated,
 )
 from runtime.message import Sensitivity
+from runtime.pace import Pace
 from runtime.residence import Residence
 from runtime.status import ActorStatus, DomainStatus
 from runtime.supervisor import ChildState, CrashRecord
@@ -80,6 +81,7 @@ class DomainReport:
     seccomp: bool = False
     missing: tuple[str, ...] = ()
     attempts: int = 0
+    reports_dropped: int = 0
     crashes: deque[CrashRecord] = field(default_factory=lambda: deque(maxlen=_CRASHES_KEPT))
 
 
@@ -121,9 +123,8 @@ class DomainKeeper:
         # Where a domain may not even tell facts of the machine, its log lines and crashes are no
         # way out either: they are held against the program's own words.
         self._is_guarded = Sensitivity.OPERATIONAL not in TABLE[domain].emits
-        self._lines = float(LINES_AT_ONCE)
-        self._attempts = 0
-        self._lines_at = time.monotonic()
+        self._lines = Pace(LINES_AT_ONCE, LINES_AT_ONCE / LINES_PER_SECOND)
+        self._attempts = self._dropped = 0
         self._escalations: deque[float] = deque()
         self._link: ControlLink[FromDomain] | None = None
         self._is_running = False
@@ -131,7 +132,8 @@ class DomainKeeper:
         self._failure: SmartpoleError | None = None
         self._condemned = trio.CancelScope()
         self._heard_at = math.inf
-        self._next_beat = -math.inf
+        # No faster than it should: readings are a way out as well, and bounded so.
+        self._beats = Pace(2, 2 * BEAT)
 
     # -- one life ---------------------------------------------------------------------------
 
@@ -173,8 +175,15 @@ class DomainKeeper:
         link = self._link
         assert link is not None
         self._condemned = trio.CancelScope()
+        # Also while it is made to end: that it has hung up is how a thread says that it is over.
+        listening = trio.CancelScope(shield=True)
+
+        async def listen() -> None:
+            with listening:
+                await self._listen(link, residence, started)
+
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._listen, link, residence, started)
+            nursery.start_soon(listen)
             nursery.start_soon(self._watch)
             try:
                 with self._condemned:
@@ -182,6 +191,7 @@ class DomainKeeper:
             finally:
                 with trio.CancelScope(shield=True):
                     await self._make_an_end(link, residence)
+                listening.cancel()
             nursery.cancel_scope.cancel()
 
     async def _until_ended(self, residence: Residence) -> None:
@@ -240,7 +250,7 @@ class DomainKeeper:
             await link.run(heard)
         except SmartpoleError as error:
             self.condemn(BorderViolated(f"domain {self.domain.value!r} was ended: {error}"))
-            return
+            await link.ignore()
         residence.hung_up()
         await trio.sleep(_GRACE)
         self.condemn(
@@ -257,13 +267,13 @@ class DomainKeeper:
             case Started() if not self._has_started:
                 self._has_started = True
                 started()
-            case Beat(actors=actors):
-                # No faster than it should: readings are a way out as well, and bounded so.
-                if trio.current_time() >= self._next_beat:
-                    self._next_beat = max(self._next_beat, trio.current_time() - BEAT) + BEAT
+            case Beat(actors=actors, lost=lost):
+                if self._beats.may(trio.current_time()):
                     self._believe(actors)
-                    # It is a number like any other, and no faster to be seen than they.
+                    self._dropped += max(0, min(lost, _LONGEST_NUMBER))
+                    # Numbers like any other, and no faster to be seen than they.
                     self.report.attempts = self._attempts
+                    self.report.reports_dropped = self._dropped
             case Ended(actors=actors):
                 self._believe(actors)
             case Crashed():
@@ -405,13 +415,10 @@ class DomainKeeper:
         """A bounded number of lines, whatever the domain says."""
         if not self._is_guarded:
             return True
-        now = time.monotonic()
-        earned = (now - self._lines_at) * LINES_PER_SECOND
-        self._lines, self._lines_at = min(self._lines + earned, LINES_AT_ONCE), now
-        if self._lines < 1:
-            return False
-        self._lines -= 1
-        return True
+        if self._lines.may(trio.current_time()):
+            return True
+        self._dropped += 1
+        return False
 
     def status(self, state: str, incarnation: int, restarts: int) -> DomainStatus:
         """What is known of the domain, for people."""
@@ -427,6 +434,7 @@ class DomainKeeper:
             seccomp=report.seccomp,
             missing=report.missing,
             attempts=report.attempts,
+            reports_dropped=report.reports_dropped,
         )
 
 

@@ -157,8 +157,11 @@ class Zygote:
         descriptors = [order.control.fileno(), *(end.fileno() for end in order.ends.values())]
         try:
             socket.send_fds(self._end, [request], descriptors)
+            # Waited for in any case: a process that nobody took over would be the next one's.
             async with births:
-                return await births.receive()
+                with trio.CancelScope(shield=True):
+                    residence = await births.receive()
+            return residence
         except (OSError, trio.EndOfChannel):
             raise DomainDied("the process that starts domains has died.") from None
 
@@ -217,10 +220,19 @@ async def running_zygote(
             ours.send(msgspec.json.encode(order))
             await _until_ready(ours)
             zygote = Zygote(ours)
+            # Whatever is cancelled, domains end in order, and only the zygote knows when they have.
+            listening = trio.CancelScope(shield=True)
+
+            async def listen() -> None:
+                with listening:
+                    await zygote.listen()
+
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(zygote.listen)
-                yield zygote
-                nursery.cancel_scope.cancel()
+                nursery.start_soon(listen)
+                try:
+                    yield zygote
+                finally:
+                    listening.cancel()
         finally:
             ours.close()
             with trio.CancelScope(shield=True):

@@ -89,7 +89,7 @@ class Vocabulary:
             elif token == " ":
                 if kept and not kept[-1].endswith(" "):
                     kept.append(token)
-            elif token[0].isdigit():
+            elif token.isascii() and token.isdigit():  # other scripts' digits are no numbers here
                 left.numbers -= 1
                 fits = len(token) <= _LONGEST_NUMBER and left.numbers >= 0
                 kept.append(token if fits else _WITHHELD)

@@ -125,6 +125,19 @@ def _actor_type(place: str) -> type[Actor]:
 def _serve(pole: socket.socket, blueprint: Blueprint, order: ZygoteOrder) -> None:
     children: dict[int, int] = {}
     """Descriptor of each child → its process."""
+    try:
+        _obey(pole, children, blueprint, order)
+    except ConnectionError:
+        pass  # the pole has gone in the middle of a word
+    finally:
+        for process in children.values():
+            os.kill(process, signal.SIGKILL)
+
+
+def _obey(
+    pole: socket.socket, children: dict[int, int], blueprint: Blueprint, order: ZygoteOrder
+) -> None:
+    """Until the pole has hung up."""
     with selectors.DefaultSelector() as selector:
         selector.register(pole, selectors.EVENT_READ)
         while True:
@@ -136,8 +149,6 @@ def _serve(pole: socket.socket, blueprint: Blueprint, order: ZygoteOrder) -> Non
                     continue
                 request, descriptors, _, _ = socket.recv_fds(pole, _LONGEST, _MOST_ENDS)
                 if not request:
-                    for process in children.values():
-                        os.kill(process, signal.SIGKILL)
                     return
                 fork = msgspec.json.decode(request, type=Fork)
                 process = _fork(pole, fork, descriptors, blueprint, order)

@@ -52,8 +52,8 @@ def test_check_of_a_good_configuration(smartpole: Run, tmp_path: Path) -> None:
         "  outlet        message       bits a message  messages a second  bits a second\n"
         "  wifi.counts   DeviceCount               14                 32            426\n"
         "  crowd.counts  PictureCount              14                 32            426\n"
-        # A number for each domain, three for each actor, nine for each queue, and five readings.
-        "  numbers in status: 42 whole numbers of 53 bits, each 0.5 s: 4,452 bits a second\n"
+        # Two numbers for each domain, three for each actor, nine for each queue, and five readings.
+        "  numbers in status: 46 whole numbers of 53 bits, each 0.5 s: 4,876 bits a second\n"
         "  words in the log, of 3 domains: N bits a line, 0.5 lines a second, 20 at once after a "
         "pause: N bits a second\n"
         "  the moment at which something is sent can say more, and is not counted here\n"

@@ -10,10 +10,10 @@ import pytest
 import trio
 
 from runtime.domain import Domain
-from runtime.errors import DomainDied, SandboxUnavailable, SmartpoleError
+from runtime.errors import BorderViolated, DomainDied, SandboxUnavailable, SmartpoleError
 from runtime.host import DomainOrder
-from runtime.keeper import DomainKeeper, KeeperOrders
-from runtime.link import Confined, ControlLink, Started, ToDomain
+from runtime.keeper import LINES_AT_ONCE, DomainKeeper, KeeperOrders
+from runtime.link import Beat, Confined, ControlLink, FromDomain, Logged, Started, Stop, ToDomain
 from runtime.words import Vocabulary
 from tests.example_pole import NOTICE, POLE, example_blueprint
 
@@ -59,6 +59,7 @@ async def life(
     *,
     free: tuple[int, ...] | SandboxUnavailable = (),
     best_effort: bool = False,
+    domain: Domain = Domain.PUBLIC,
 ) -> tuple[DomainKeeper, int, SmartpoleError | None]:
     """One life of a domain that follows the script: its keeper, how often the pole let it begin,
     and how it ended."""
@@ -84,7 +85,7 @@ async def life(
         domain_began=domain_began,
         pole_must_end=lambda why: keeper.condemn(why),
     )
-    keeper = DomainKeeper(Domain.PUBLIC, orders, {})
+    keeper = DomainKeeper(domain, orders, {})
     failure: SmartpoleError | None = None
     async with trio.open_nursery() as nursery:
         done = trio.Event()
@@ -144,6 +145,29 @@ async def test_what_it_says_of_its_walls_later_is_not_heard(tmp_path: Path) -> N
     assert keeper.report.missing == ()
 
 
-def _say(words: tuple[Confined | Started, ...], link: ControlLink[ToDomain]) -> None:
+async def test_what_is_too_much_to_be_written_is_counted(tmp_path: Path) -> None:
+    lines = tuple(
+        Logged(level="info", logger="crowd", event=f"{number}", fields={}) for number in range(60)
+    )
+    words = (confined(), *lines, Beat(actors=(), lost=5), Started())
+    keeper, _, _ = await life(tmp_path, functools.partial(_say, words), domain=Domain.CROWD)
+    # All but those that may come at once, and what the domain itself had to drop.
+    assert keeper.report.reports_dropped == 60 - LINES_AT_ONCE + 5
+    assert keeper.status("running", 1, 0).reports_dropped == keeper.report.reports_dropped
+
+
+@pytest.mark.parametrize("before", [(), (confined(),)])
+async def test_one_that_says_what_no_domain_says_is_ended(
+    before: tuple[FromDomain, ...], tmp_path: Path
+) -> None:
+    """At once: the grace that others have to stop in is for those that keep the rules."""
+    with trio.fail_after(1):
+        _, began, failure = await life(tmp_path, functools.partial(_say, (*before, Stop())))
+    assert began == (1 if before else 0)
+    assert isinstance(failure, BorderViolated)
+    assert str(failure).startswith("domain 'public' was ended: the control link said what")
+
+
+def _say(words: tuple[FromDomain | Stop, ...], link: ControlLink[ToDomain]) -> None:
     for one in words:
         link.post(one)

@@ -5,38 +5,45 @@ from __future__ import annotations
 import math
 
 import pytest
-import trio
 from hypothesis import given
 from hypothesis import strategies as st
-from trio.testing import MockClock
 
-from runtime.crossing import _Pace
+from runtime.pace import Pace
+
+rates = st.sampled_from([0.25, 1, 1.5, 2, 5, 32])
+pauses = st.lists(st.sampled_from([0.0, 0.0, 0.01, 0.3, 1.0, 3.0]), max_size=100)
 
 
 def passed(rate: float, pauses: list[float]) -> list[float]:
-    """When messages got through that came after these pauses."""
-    times = []
-
-    async def main() -> None:
-        pace = _Pace(rate)
-        for pause in pauses:
-            await trio.sleep(pause)
-            await pace.wait()
-            times.append(trio.current_time())
-
-    trio.run(main, clock=MockClock(autojump_threshold=0))
+    """When it happened, for who comes after these pauses and waits as told."""
+    pace, now, times = Pace.per_second(rate), 100.0, []
+    for pause in pauses:
+        now += pause
+        now += pace.delay(now)
+        pace.note(now)
+        times.append(now)
     return times
 
 
-@given(
-    st.sampled_from([0.25, 1, 1.5, 2, 5, 32]),
-    st.lists(st.sampled_from([0.0, 0.0, 0.01, 0.3, 1.0, 3.0]), max_size=100),
-)
-def test_no_stretch_of_time_lets_more_through_than_its_rate(
-    rate: float, pauses: list[float]
-) -> None:
+@given(rates, pauses)
+def test_no_stretch_of_time_sees_more_than_the_rate(rate: float, pauses: list[float]) -> None:
     times = passed(rate, pauses)
     most = max(1, math.floor(rate))
+    for first, last in zip(times, times[most:], strict=False):
+        assert last - first >= most / rate - 1e-9
+
+
+@given(rates, pauses)
+def test_nor_where_who_comes_too_early_is_turned_away(rate: float, pauses: list[float]) -> None:
+    pace, now, times = Pace.per_second(rate), 100.0, []
+    most = max(1, math.floor(rate))
+    for pause in pauses:
+        now += pause
+        turned_away = not pace.may(now)
+        if not turned_away:
+            times.append(now)
+        in_the_last = [time for time in times if time > now - most / rate]
+        assert turned_away <= (len(in_the_last) == most)
     for first, last in zip(times, times[most:], strict=False):
         assert last - first >= most / rate - 1e-9
 

@@ -18,7 +18,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help=text,
         description=f"{text[0].upper()}{text[1:]}. Runs small poles of its own on this machine, "
         "beside any that is at work, in temporary folders and on this machine's own network only. "
-        "As root, each is run as root and as an ordinary user.",
+        "As root, each is run as root and as an ordinary user; without walls as the latter only.",
     )
     command.add_argument(
         "--isolation",

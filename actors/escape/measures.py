@@ -180,10 +180,12 @@ def _in_the_log(left: Aftermath, loot: bytes) -> Measured | None:
                 times.append(datetime.fromisoformat(told["timestamp"]).timestamp())
     if not times:
         return None
-    seconds = times[-1] - times[0] + 1
-    lines = left.bounds["lines at once"] + seconds * left.bounds["lines a second"]
+    # What may come at once, and then for so long nothing.
+    seconds = left.bounds["lines at once"] / left.bounds["lines a second"]
     return Measured(
-        len(times) * OF_A_LINE, seconds, left.bounds["bits of a line"] * lines / seconds
+        len(times) * OF_A_LINE,
+        max(seconds, times[-1] - times[0]),
+        left.bounds["bits of a line"] * left.bounds["lines a second"],
     )
 
 

@@ -90,7 +90,7 @@ def test_readings_count_once_each(left: Aftermath) -> None:
 
 
 def test_lines_of_the_log_count_in_whatever_order_and_number(left: Aftermath) -> None:
-    left.bounds |= {"bits of a line": 1_000.0, "lines at once": 10.0, "lines a second": 2.0}
+    left.bounds |= {"bits of a line": 1_000.0, "lines at once": 40.0, "lines a second": 2.0}
     lines = []
     for number, bits in enumerate(itertools.islice(bits_of(LOOT, OF_A_LINE), 20)):
         event, fields = line_of(bits)
@@ -98,7 +98,7 @@ def test_lines_of_the_log_count_in_whatever_order_and_number(left: Aftermath) ->
         lines.append(json.dumps({"event": event, **fields, "domain": "crowd", "timestamp": when}))
     left.hay["the pole's output"] = "\n".join(["no JSON", *lines[:7], *lines[9:]]).encode()
     measured = MEASURES["log"](left, LOOT)
-    assert measured == Measured(18 * OF_A_LINE, 10.0, 1_000 * (10 / 10 + 2))
+    assert measured == Measured(18 * OF_A_LINE, 20.0, 2_000.0)
     assert MEASURES["log"](left, loot_of("another", "x", "crowd")) is None
 
 

@@ -35,8 +35,8 @@ demo: setup material ## the whole pole on real street footage, for DEMO_SECONDS 
 test: develop material ## every test that this machine can run
 	@$(BIN)/python -m pytest $(PYTEST)
 
-escape: setup material ## hostile actors try to get out of their domains (tens of minutes)
-	@$(BIN)/smartpole escape-test
+escape: setup ## hostile actors try to get out of their domains (ESCAPE: options; 5 to 15 minutes)
+	@$(BIN)/smartpole escape-test $(ESCAPE)
 
 lint: develop ## style and likely mistakes
 	@$(BIN)/ruff check

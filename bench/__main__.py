@@ -22,6 +22,8 @@ BENCHMARKS = {
     "supervisor": "starting, stopping and restarting, against a bare loop and pykka",
     "inference": "each model by provider, threads, size and batch, against a plain session",
     "pipeline": "pictures a second and latency, against a bare loop",
+    "load": "what one camera takes of a processor, and where it goes",
+    "overload": "more cameras than the machine can take: what each gets, and memory",
     "separation": "walls, border and erasing, against one loop without them; restarts",
     "demo": "the demo to its first count, and its memory (only when named)",
 }

@@ -91,11 +91,11 @@ class BareLoop:
                         if frame.time < next_due:
                             continue
                         next_due = max(next_due + interval, frame.time)
-                    people = self._count(frame, scaler)
+                    people = self._look(frame, scaler)
                     now = perf_counter()
                     yield Looked(number, now - arrived, now, people)
 
-    def _count(self, frame: av.VideoFrame, scaler: VideoReformatter) -> int:
+    def _look(self, frame: av.VideoFrame, scaler: VideoReformatter) -> int:
         width = min(self._width, frame.width)
         scaled = scaler.reformat(
             frame,
@@ -105,6 +105,10 @@ class BareLoop:
             interpolation=Interpolation.BILINEAR,
         )
         rgb = cast(NDArray[np.uint8], scaled.to_ndarray())
+        return self.count(rgb)
+
+    def count(self, rgb: NDArray[np.uint8]) -> int:
+        """How many people a picture shows, with their attributes estimated."""
         faces = self._faces.detect(rgb)
         seen = fuse(faces, self._attributes.estimate(rgb, faces), self._persons.detect(rgb))
         found = Counter(

@@ -10,7 +10,7 @@ __all__ = ["PoleRun", "run_small_pole"]
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter_ns, time_ns
+from time import perf_counter_ns, process_time_ns, time_ns
 
 import msgspec
 import trio
@@ -76,6 +76,8 @@ class PoleRun(msgspec.Struct):
 
     pictures_per_second: float = 0.0
     """From the first count to the last."""
+    processor_share: float = 0.0
+    """Of one core, meanwhile, by the whole process: all of the pole where domains are threads."""
     people: int = 0
     erased_after: HistogramStatistics | None = None
     """From capture to erasure."""
@@ -109,6 +111,8 @@ class Sink(Actor, domain=Domain.PUBLIC):
     people: Reading
     first: Reading
     last: Reading
+    used_first: Reading
+    used_last: Reading
 
     async def run(self) -> None:
         async for count in self.counts:
@@ -116,7 +120,9 @@ class Sink(Actor, domain=Domain.PUBLIC):
             _run.counted_at.append(time_ns() // 1000)
             if not self.counted.value:
                 self.first.set(now)
+                self.used_first.set(process_time_ns() // 1000)
             self.last.set(now)
+            self.used_last.set(process_time_ns() // 1000)
             self.counted.add()
             self.people.add(count.people)
 
@@ -195,6 +201,8 @@ async def _until_enough(pole: Pole, enough: int, patience: float) -> PoleRun:
         )
     took = (sink.readings["last"] - sink.readings["first"]) / 1e6
     _run.pictures_per_second = (counted() - 1) / took
+    used = (sink.readings["used_last"] - sink.readings["used_first"]) / 1e6
+    _run.processor_share = used / took
     _run.people = sink.readings["people"]
     _run.erased_after = crowd.histograms["captured_to_erased"]
     _run.looked_in = crowd.histograms["decode_and_inference"]

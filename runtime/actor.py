@@ -60,7 +60,7 @@ READING_BITS = math.log2(READING_MAX + 1)
 """How much one reading can say each time it is shown."""
 
 _USUAL_RATE = 32.0
-"""Messages a second, of crowd information: more than cameras take pictures in a second."""
+"""Messages a second out of a domain with personal data: more than cameras take pictures."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -169,7 +169,8 @@ def outlet(*, per_second: float) -> Any:
     """Says how often an outlet may send: ``counts: Outlet[PictureCount] = outlet(per_second=2)``.
 
     Together with the message type it bounds what can leave by it, in bits a second. Where crowd
-    information leaves a domain that handles personal data and nothing is said, it is 32.
+    information or facts of the machine leave a domain that handles personal data and nothing is
+    said, it is 32.
     """
     return OutletDeclaration(per_second=per_second)
 
@@ -279,7 +280,10 @@ def _rate(
     cls: type[Actor], port: str, domain: Domain, message: type[Message], given: float | None
 ) -> float | None:
     if given is None:
-        bounded = TABLE[domain].is_personal and message.sensitivity is Sensitivity.AGGREGATE
+        bounded = TABLE[domain].is_personal and message.sensitivity in (
+            Sensitivity.AGGREGATE,
+            Sensitivity.OPERATIONAL,
+        )
         return _USUAL_RATE if bounded else None
     if not 0 < given < math.inf:
         raise DeclarationError(

@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
-__all__ = ["STATUS_PERIOD", "OutletBound", "ReadingsBound", "outlet_bounds", "readings_bound"]
+__all__ = [
+    "STATUS_PERIOD",
+    "LinesBound",
+    "OutletBound",
+    "ReadingsBound",
+    "lines_bound",
+    "outlet_bounds",
+    "readings_bound",
+]
 
+import math
 from dataclasses import dataclass
+
+import msgspec
 
 from runtime.actor import READING_BITS
 from runtime.blueprint import Blueprint
+from runtime.channel import ChannelStatistics
 from runtime.domain import TABLE
 from runtime.histogram import HistogramStatistics
+from runtime.keeper import LINES_AT_ONCE, LINES_PER_SECOND
 from runtime.link import BEAT
-from runtime.message import Message, most_bits, why_unbounded
+from runtime.message import Message, Sensitivity, most_bits, why_unbounded
+from runtime.status import ActorStatus
+from runtime.words import MOST_FIELDS, pole_vocabulary
 
 STATUS_PERIOD = BEAT
 """Seconds between two states of an actor's readings that ``smartpole status`` can show."""
-_NUMBERS = len(HistogramStatistics.__struct_fields__)
-"""How many a histogram shows."""
+_OF_A_HISTOGRAM = len(HistogramStatistics.__struct_fields__)
+_OF_A_QUEUE = sum(
+    one.type is int and one.name != "capacity" for one in msgspec.structs.fields(ChannelStatistics)
+)
+_OF_AN_ACTOR = sum(one.type is int for one in msgspec.structs.fields(ActorStatus))
+_OF_A_DOMAIN = 2
+"""How many numbers ``smartpole status`` shows of each, by the word of their domain: of itself, how
+often an attempt was seen, and how many reports were dropped."""
+_OF_A_FIELD = math.log2(22 * 10**6)
+"""Bits in a number of a log line: see ``DomainKeeper``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +77,23 @@ class ReadingsBound:
         return self.readings * self.bits / STATUS_PERIOD
 
 
+@dataclass(frozen=True, slots=True)
+class LinesBound:
+    """What the choice of words in log lines and crashes of these domains can say."""
+
+    domains: int
+    bits: float
+    """Of one line."""
+    at_once: int
+    """How many lines may come at once, after a pause."""
+    per_second: float
+    """Of each domain, from then on."""
+
+    @property
+    def bits_per_second(self) -> float:
+        return self.domains * self.bits * self.per_second
+
+
 def outlet_bounds(blueprint: Blueprint) -> list[OutletBound]:
     """Every such outlet that is connected, in the order of the configuration."""
     places = len(blueprint.places)
@@ -76,10 +116,24 @@ def outlet_bounds(blueprint: Blueprint) -> list[OutletBound]:
 
 
 def readings_bound(blueprint: Blueprint) -> ReadingsBound:
-    count = sum(
-        len(plan.actor_type.declaration.readings)
-        + _NUMBERS * len(plan.actor_type.declaration.histograms)
-        for plan in blueprint.actors.values()
-        if TABLE[plan.domain].is_personal
+    """Readings, and the numbers that status shows of actors, queues and domains beside them."""
+    plans = [plan for plan in blueprint.actors.values() if TABLE[plan.domain].is_personal]
+    count = _OF_A_DOMAIN * len({plan.domain for plan in plans}) + sum(
+        _OF_AN_ACTOR
+        + _OF_A_QUEUE * len(plan.inlets)
+        + len(plan.actor_type.declaration.readings)
+        + _OF_A_HISTOGRAM * len(plan.actor_type.declaration.histograms)
+        for plan in plans
     )
     return ReadingsBound(count, READING_BITS)
+
+
+def lines_bound(blueprint: Blueprint) -> LinesBound:
+    """Of each domain whose words are filtered. Reads the program's code, which takes a second."""
+    domains = {
+        plan.domain
+        for plan in blueprint.actors.values()
+        if Sensitivity.OPERATIONAL not in TABLE[plan.domain].emits
+    }
+    bits = pole_vocabulary(blueprint).bits_of_a_line() + MOST_FIELDS * _OF_A_FIELD
+    return LinesBound(len(domains), bits, LINES_AT_ONCE, LINES_PER_SECOND)

@@ -9,8 +9,8 @@ Both ends begin with the same random marker, which the pole draws anew whenever 
 starts, and read nothing before it. What a domain that died left half written is passed over that
 way, and the domain at the other end keeps its socket for life: none is ever handed over, because
 a domain under a sandbox could not take it. The pole announces a marker to the one end before the
-other may write it; so an end that hears the pole out (``catch_up``) before it looks at what it has
-read never takes a marker for something else.
+other may write it; so an end that has read a marker's first byte, hears the pole out (``catch_up``)
+before it looks at what it has read, and never takes a marker for something else.
 
 A peer that breaks the rules (a length beyond the bound, a frame that its type does not describe, a
 message without a credit) is cut off at once and reported.
@@ -25,6 +25,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 import trio
@@ -34,6 +35,7 @@ from runtime.channel import ChannelStatistics, Overflow, Queue
 from runtime.errors import BorderRefused
 from runtime.message import Message
 from runtime.outgoing import Outgoing
+from runtime.pace import Pace
 
 M = TypeVar("M", bound=Message)
 
@@ -42,6 +44,9 @@ WINDOW = 32
 """The most messages that are under way to a receiver that has not taken them."""
 
 _LENGTH = struct.Struct(">I")
+_MARKS = 0xC1
+"""A marker's first byte: MessagePack never uses it for a type, nor does a grant hold it, so that
+what is small seldom makes its reader ask for news."""
 _READ_AT_ONCE = 256 * 1024
 _MOST_WAITING = 4 * 1024 * 1024
 """Bytes that wait for room in the socket; beyond it a sender waits, if it has any waiting."""
@@ -49,7 +54,7 @@ _MOST_WAITING = 4 * 1024 * 1024
 
 def new_marker() -> bytes:
     """What both ends begin with, once."""
-    return os.urandom(MARKER_BYTES)
+    return bytes((_MARKS,)) + os.urandom(MARKER_BYTES - 1)
 
 
 class _MarkerSearch:
@@ -245,7 +250,8 @@ class SendingEnd(Generic[M]):
                 data = b""
             if not data:  # the pole has gone, and with it both ends
                 await trio.sleep_forever()
-            self._catch_up()
+            if _MARKS in data:
+                self._catch_up()
             self._take_grants(data)
             await trio.lowlevel.checkpoint()
 
@@ -292,7 +298,7 @@ class ReceivingEnd(Generic[M]):
         self._codec = codec
         self._socket = end
         self._queue = queue
-        self._pace = _Pace(per_second) if per_second is not None else None
+        self._pace = Pace.per_second(per_second) if per_second is not None else None
         self.window = min(max(capacity, 1), WINDOW)
         self._on_violation = on_violation
         self._catch_up = catch_up
@@ -304,7 +310,6 @@ class ReceivingEnd(Generic[M]):
         self._buffer = bytearray()
         self._scratch = bytearray(_READ_AT_ONCE)
         self._answer = bytearray()
-        self._waiting = trio.CancelScope()
         self._last = False
         self._generation = 0
 
@@ -321,7 +326,7 @@ class ReceivingEnd(Generic[M]):
     def finish(self) -> None:
         """The sender's domain has ended: ``run`` returns once it has taken what is there."""
         self._last = True
-        self._waiting.cancel()
+        trio.lowlevel.notify_closing(self._socket)  # wakes ``run``, and closes nothing
 
     async def run(self) -> None:
         """Take what comes in, until ``finish``."""
@@ -332,7 +337,8 @@ class ReceivingEnd(Generic[M]):
                     return
                 await self._wait()
             elif taken:
-                self._catch_up()
+                if self._scratch.find(_MARKS, 0, len(taken)) >= 0:
+                    self._catch_up()
                 await self._take(taken)
                 await trio.lowlevel.checkpoint()
             else:  # the pole has gone
@@ -349,13 +355,16 @@ class ReceivingEnd(Generic[M]):
 
     async def _wait(self) -> None:
         """Until there is something to read, or to know."""
-        with trio.CancelScope() as self._waiting:
+        with suppress(trio.ClosedResourceError):
             await trio.lowlevel.wait_readable(self._socket)
         self._respond()
 
     async def _take(self, data: memoryview) -> None:
         self._keep(data)
         data[:] = bytes(len(data))  # it may be a piece of a picture
+        if self._is_over_granted():
+            self._cut_off("it sent more messages than it was granted")
+            return
         generation = self._generation
         while (frame := self._next_frame()) is not None:
             try:
@@ -364,7 +373,8 @@ class ReceivingEnd(Generic[M]):
                 self._cut_off(str(refusal))
                 return
             if self._pace is not None:
-                await self._pace.wait()
+                await trio.sleep(self._pace.delay(trio.current_time()))
+                self._pace.note(trio.current_time())
             while not self._queue.put(message):
                 await self._queue.wait_for_room()
             if generation != self._generation:
@@ -380,6 +390,17 @@ class ReceivingEnd(Generic[M]):
             self._search = None
             self._buffer += found
 
+    def _is_over_granted(self) -> bool:
+        """Whether more messages have come than were granted. Asked before any of them is taken,
+        because taking them grants more."""
+        buffer, place, come = self._buffer, 0, 0
+        while place + _LENGTH.size <= len(buffer):
+            come += 1
+            if come > self._granted:
+                return True
+            place += _LENGTH.size + _LENGTH.unpack_from(buffer, place)[0]
+        return False
+
     def _next_frame(self) -> bytes | None:
         buffer = self._buffer
         if len(buffer) < _LENGTH.size:
@@ -387,9 +408,6 @@ class ReceivingEnd(Generic[M]):
         (length,) = _LENGTH.unpack_from(buffer)
         if length > self._codec.limit:
             self._cut_off(f"it announced a message of {length} bytes, and {self._codec.limit} pass")
-            return None
-        if self._granted < 1:
-            self._cut_off("it sent more messages than it was granted")
             return None
         if len(buffer) < _LENGTH.size + length:
             return None
@@ -426,22 +444,3 @@ class ReceivingEnd(Generic[M]):
     def _wipe(self) -> None:
         self._buffer[:] = bytes(len(self._buffer))
         self._buffer.clear()
-
-
-class _Pace:
-    """Lets through ``per_second``, with a second's worth at once after a pause."""
-
-    def __init__(self, per_second: float) -> None:
-        self._per_second = per_second
-        self._most = max(1.0, per_second)
-        self._tokens = self._most
-        self._at: float | None = None
-
-    async def wait(self) -> None:
-        now = trio.current_time()
-        if self._at is not None:
-            self._tokens = min(self._most, self._tokens + (now - self._at) * self._per_second)
-        self._at = now
-        self._tokens -= 1
-        if self._tokens < 0:
-            await trio.sleep(-self._tokens / self._per_second)

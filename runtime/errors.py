@@ -17,6 +17,7 @@ __all__ = [
     "DomainDied",
     "DomainStuck",
     "PoleUnreachable",
+    "PrintingRefused",
     "Problem",
     "RestartBudgetExceeded",
     "SandboxUnavailable",
@@ -63,6 +64,13 @@ class DomainStuck(SmartpoleError):
 
 class BlockingRefused(SmartpoleError):
     """Work was given to trio's shared worker threads from a thread under kernel walls."""
+
+
+class PrintingRefused(SmartpoleError, PermissionError):
+    """Something was printed from a thread under kernel walls.
+
+    Also what a library expects of a stream that can't be written to.
+    """
 
 
 class SandboxUnavailable(SmartpoleError):

@@ -388,7 +388,9 @@ class _Life:
 
     async def _beat(self) -> None:
         while True:
-            self._link.post(Beat(actors=self._host.statuses()))
+            lost = self._link.lost
+            if self._link.post(Beat(actors=self._host.statuses(), lost=lost)):
+                self._link.lost = 0
             self._tell_attempts()
             await trio.sleep(BEAT)
 

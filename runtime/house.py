@@ -24,7 +24,7 @@ from runtime.residence import Residence, ThreadResidence, Zygote, running_zygote
 from runtime.specification import Backoff, ChildSpec, Exhausted, RestartIntensity
 from runtime.status import ActorStatus, DomainStatus
 from runtime.supervisor import ChildStatus, CrashRecord, Supervisor
-from runtime.words import Vocabulary, program_words
+from runtime.words import pole_vocabulary
 from runtime.workers import Workers
 
 _SOCKET_BUFFER = 1024 * 1024
@@ -65,11 +65,13 @@ class OneLoop:
         facts = facts_of(blueprint, separation_now(None, confined=False))
         self._hosts = {domain: DomainHost(blueprint, domain, facts=facts) for domain in domains}
         for channel in blueprint.channels:
-            if blueprint.crosses(channel):
-                receiver = self._hosts[blueprint.actors[channel.receiver].domain]
+            if not blueprint.crosses(channel):
+                continue
+            sender = self._hosts.get(blueprint.actors[channel.sender].domain)
+            receiver = self._hosts.get(blueprint.actors[channel.receiver].domain)
+            if sender is not None and receiver is not None:
                 queue = receiver.cells[channel.receiver].queues[channel.inlet]
                 codec = BorderCodec(channel.message, places=blueprint.places)
-                sender = self._hosts[blueprint.actors[channel.sender].domain]
                 sender.connect(channel, Link(queue, codec))
 
     def child_spec(self, domain: Domain) -> ChildSpec:
@@ -153,7 +155,7 @@ class Apart:
             begin=self._begin,
             best_effort=self._best_effort,
             confined=self._confined,
-            vocabulary=_vocabulary(self._blueprint),
+            vocabulary=pole_vocabulary(self._blueprint),
             report_violation=self._punish,
             domain_began=self._introduce,
             pole_must_end=self._pole_must_end,
@@ -169,6 +171,7 @@ class Apart:
                     log_level=self._log_level,
                     best_effort=self._best_effort,
                     confined=self._confined,
+                    died=self._pole_must_end,
                 ) as self._zygote:
                     yield
             else:
@@ -259,19 +262,11 @@ class Apart:
             sender, receiver = (
                 self._blueprint.actors[name].domain for name in (channel.sender, channel.receiver)
             )
+            if sender not in self._ends or receiver not in self._ends:
+                continue
             pair = socket.socketpair()
             for domain, end in zip((sender, receiver), pair, strict=True):
                 end.setblocking(False)
                 for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
                     end.setsockopt(socket.SOL_SOCKET, option, _SOCKET_BUFFER)
                 self._ends[domain][number] = end
-
-
-def _vocabulary(blueprint: Blueprint) -> Vocabulary:
-    """The words that a domain's reports may use: those of the program and of its configuration."""
-    actors = blueprint.actors.values()
-    packages = {"runtime", *(plan.actor_type.__module__.partition(".")[0] for plan in actors)}
-    phrases = {plan.name for plan in actors} | {plan.settings.headline() for plan in actors}
-    phrases |= {str(channel) for channel in blueprint.channels} | set(blueprint.places)
-    phrases |= {plan.actor_type.__name__ for plan in actors}
-    return Vocabulary(program_words(packages), phrases)

@@ -7,8 +7,9 @@ border's rules.
 
 from __future__ import annotations
 
-__all__ = ["DomainKeeper", "DomainReport", "KeeperOrders"]
+__all__ = ["LINES_AT_ONCE", "LINES_PER_SECOND", "DomainKeeper", "DomainReport", "KeeperOrders"]
 
+import itertools
 import math
 import socket
 import time
@@ -50,11 +51,12 @@ from runtime.link import (
     Violated,
 )
 from runtime.message import Sensitivity
+from runtime.pace import Pace
 from runtime.residence import Residence
 from runtime.status import ActorStatus, DomainStatus
 from runtime.supervisor import ChildState, CrashRecord
 from runtime.testimony import believe, nothing_yet
-from runtime.words import Vocabulary
+from runtime.words import MOST_FIELDS, Vocabulary
 
 _log = structlog.get_logger("pole")
 
@@ -62,8 +64,9 @@ _GRACE = 3.0
 """Seconds from the order to stop to being ended."""
 _CRASHES_KEPT = 64
 _MOST_ESCALATIONS, _ESCALATION_PERIOD = 3, 600.0
-_LINES_AT_ONCE = 40
-_LINES_PER_SECOND = 2.0
+LINES_AT_ONCE = 20
+LINES_PER_SECOND = 0.5
+"""Of the log and of crashes, from a domain that handles personal data."""
 _LONGEST_NUMBER = 10**6
 
 
@@ -78,6 +81,7 @@ class DomainReport:
     seccomp: bool = False
     missing: tuple[str, ...] = ()
     attempts: int = 0
+    reports_dropped: int = 0
     crashes: deque[CrashRecord] = field(default_factory=lambda: deque(maxlen=_CRASHES_KEPT))
 
 
@@ -119,8 +123,8 @@ class DomainKeeper:
         # Where a domain may not even tell facts of the machine, its log lines and crashes are no
         # way out either: they are held against the program's own words.
         self._is_guarded = Sensitivity.OPERATIONAL not in TABLE[domain].emits
-        self._lines = float(_LINES_AT_ONCE)
-        self._lines_at = time.monotonic()
+        self._lines = Pace(LINES_AT_ONCE, LINES_AT_ONCE / LINES_PER_SECOND)
+        self._attempts = self._dropped = 0
         self._escalations: deque[float] = deque()
         self._link: ControlLink[FromDomain] | None = None
         self._is_running = False
@@ -128,7 +132,8 @@ class DomainKeeper:
         self._failure: SmartpoleError | None = None
         self._condemned = trio.CancelScope()
         self._heard_at = math.inf
-        self._next_beat = -math.inf
+        # No faster than it should: readings are a way out as well, and bounded so.
+        self._beats = Pace(2, 2 * BEAT)
 
     # -- one life ---------------------------------------------------------------------------
 
@@ -170,8 +175,15 @@ class DomainKeeper:
         link = self._link
         assert link is not None
         self._condemned = trio.CancelScope()
+        # Also while it is made to end: that it has hung up is how a thread says that it is over.
+        listening = trio.CancelScope(shield=True)
+
+        async def listen() -> None:
+            with listening:
+                await self._listen(link, residence, started)
+
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._listen, link, residence, started)
+            nursery.start_soon(listen)
             nursery.start_soon(self._watch)
             try:
                 with self._condemned:
@@ -179,6 +191,7 @@ class DomainKeeper:
             finally:
                 with trio.CancelScope(shield=True):
                     await self._make_an_end(link, residence)
+                listening.cancel()
             nursery.cancel_scope.cancel()
 
     async def _until_ended(self, residence: Residence) -> None:
@@ -237,7 +250,7 @@ class DomainKeeper:
             await link.run(heard)
         except SmartpoleError as error:
             self.condemn(BorderViolated(f"domain {self.domain.value!r} was ended: {error}"))
-            return
+            await link.ignore()
         residence.hung_up()
         await trio.sleep(_GRACE)
         self.condemn(
@@ -254,11 +267,13 @@ class DomainKeeper:
             case Started() if not self._has_started:
                 self._has_started = True
                 started()
-            case Beat(actors=actors):
-                # No faster than it should: readings are a way out as well, and bounded so.
-                if trio.current_time() >= self._next_beat:
-                    self._next_beat = max(self._next_beat, trio.current_time() - BEAT) + BEAT
+            case Beat(actors=actors, lost=lost):
+                if self._beats.may(trio.current_time()):
                     self._believe(actors)
+                    self._dropped += max(0, min(lost, _LONGEST_NUMBER))
+                    # Numbers like any other, and no faster to be seen than they.
+                    self.report.attempts = self._attempts
+                    self.report.reports_dropped = self._dropped
             case Ended(actors=actors):
                 self._believe(actors)
             case Crashed():
@@ -266,7 +281,7 @@ class DomainKeeper:
             case Logged():
                 self._log(said)
             case Attempted(actor=actor, event=event, times=times):
-                self.report.attempts += max(0, min(times, _LONGEST_NUMBER))
+                self._attempts += max(0, min(times, _LONGEST_NUMBER))
                 if self._may_write():
                     _log.warning(
                         "attempt seen",
@@ -309,7 +324,14 @@ class DomainKeeper:
         self.report.missing = said.missing
         # Only where walls may be missing is a domain believed that it has none.
         must_stand = self._orders.confined and (said.seccomp or not self._orders.best_effort)
-        if must_stand and (free := residence.unconfined_threads()):
+        try:
+            free = residence.unconfined_threads() if must_stand else ()
+        except SandboxUnavailable as error:
+            if not self._orders.best_effort:
+                self._orders.pole_must_end(error)
+                return
+            free, self.report.missing = (), (*said.missing, str(error))
+        if free:
             self.condemn(
                 DomainDied(
                     f"domain {self.domain.value!r} says that it is ready, and the kernel knows "
@@ -341,15 +363,18 @@ class DomainKeeper:
         )
 
     def _note_crash(self, said: Crashed) -> None:
+        if not self._may_write():
+            return
         phases = {state.value for state in ChildState}
+        error, message, where = self._keep_all([said.error, said.message, said.where])
         self.report.crashes.append(
             CrashRecord(
                 child=said.child if said.child in self._blanks else self.domain.value,
                 incarnation=max(0, min(said.incarnation, _LONGEST_NUMBER)),
                 unix_time=time.time(),
-                error=self._keep(said.error),
-                message=self._keep(said.message),
-                where=self._keep(said.where),
+                error=error,
+                message=message,
+                where=where,
                 phase=said.phase if said.phase in phases else "",
             )
         )
@@ -357,38 +382,43 @@ class DomainKeeper:
     def _log(self, said: Logged) -> None:
         if not self._may_write():
             return
+        given = list(said.fields.items())[: MOST_FIELDS if self._is_filtered else None]
+        texts = [(name, value if isinstance(value, str) else "") for name, value in given]
+        event, *kept = self._keep_all([said.event, *itertools.chain.from_iterable(texts)])
         fields: dict[str, object] = {"domain": self.domain.value}
-        for name, value in said.fields.items():
-            fields[self._keep(name).replace("event", "what")] = self._plain(value)
+        for (_, value), name, text in zip(given, kept[::2], kept[1::2], strict=True):
+            fields[name.replace("event", "what")] = (
+                text if isinstance(value, str) else self._plain(value)
+            )
         write = getattr(_log, said.level if said.level in _LEVELS else "info")
-        write(self._keep(said.event), **fields)
+        write(event, **fields)
 
     def _plain(self, value: object) -> object:
-        if isinstance(value, str):
-            return self._keep(value)
-        if self._is_guarded and self._is_running and isinstance(value, float):
+        if self._is_filtered and isinstance(value, float):
             return round(min(max(value, -1e6), 1e6), 1)
-        if self._is_guarded and self._is_running and isinstance(value, int):
+        if self._is_filtered and isinstance(value, int):
             return min(max(value, -_LONGEST_NUMBER), _LONGEST_NUMBER)
         return value
 
     def _keep(self, text: str) -> str:
+        return self._keep_all([text])[0]
+
+    def _keep_all(self, texts: list[str]) -> list[str]:
+        return self._orders.vocabulary.keep_all(texts) if self._is_filtered else texts
+
+    @property
+    def _is_filtered(self) -> bool:
         """Before it runs, a domain has received nothing personal: its words may be any."""
-        if self._is_guarded and self._is_running:
-            return self._orders.vocabulary.keep(text)
-        return text
+        return self._is_guarded and self._is_running
 
     def _may_write(self) -> bool:
         """A bounded number of lines, whatever the domain says."""
         if not self._is_guarded:
             return True
-        now = time.monotonic()
-        earned = (now - self._lines_at) * _LINES_PER_SECOND
-        self._lines, self._lines_at = min(self._lines + earned, _LINES_AT_ONCE), now
-        if self._lines < 1:
-            return False
-        self._lines -= 1
-        return True
+        if self._lines.may(trio.current_time()):
+            return True
+        self._dropped += 1
+        return False
 
     def status(self, state: str, incarnation: int, restarts: int) -> DomainStatus:
         """What is known of the domain, for people."""
@@ -404,6 +434,7 @@ class DomainKeeper:
             seccomp=report.seccomp,
             missing=report.missing,
             attempts=report.attempts,
+            reports_dropped=report.reports_dropped,
         )
 
 

@@ -85,6 +85,8 @@ class Beat(_Said, frozen=True):
     """It is alive, and this is how its actors are."""
 
     actors: tuple[ActorStatus, ...]
+    lost: int = 0
+    """Reports dropped since the last one that the pole heard, because it did not read."""
 
 
 class Crashed(_Said, frozen=True):
@@ -181,26 +183,34 @@ class ControlLink(Generic[In]):
         self.lost = 0
         """Reports that were dropped because the other end did not read."""
 
-    def post(self, said: _Said) -> None:
-        """Say it, now or as soon as the socket takes it. Never blocks."""
+    def post(self, said: _Said) -> bool:
+        """Say it, now or as soon as the socket takes it; False where it was dropped. Never
+        blocks."""
         frame = self._encode(said)
         if self._outgoing.size > _MOST_WAITING or len(frame) > _LONGEST:
             self.lost += 1
-            return
+            return False
         self._outgoing.add(_LENGTH.pack(len(frame)) + frame)
         self._flush()
         if self._outgoing:
             if self._idle.is_set():  # or who waits for the one before would wait for ever
                 self._idle = trio.Event()
             self._wake.set()
+        return True
 
     async def run(self, heard: Callable[[In], None]) -> None:
         """Listen until the other end is gone. Raises BorderRefused where it says rubbish."""
         self._heard = heard
+        refusal: BorderRefused | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write)
-            await self._read()
+            try:
+                await self._read()
+            except BorderRefused as error:
+                refusal = error  # raised below, where no nursery wraps it into a group
             nursery.cancel_scope.cancel()
+        if refusal is not None:
+            raise refusal
 
     def catch_up(self) -> None:
         """Hear now what has arrived already, while ``run`` is running. Raises as it does."""
@@ -217,19 +227,25 @@ class ControlLink(Generic[In]):
         """Return when all that was said is in the socket."""
         await self._idle.wait()
 
+    async def ignore(self) -> None:
+        """Hear nothing more, and return when the other end is gone."""
+        while await self._receive():
+            await trio.lowlevel.checkpoint()
+
     async def _read(self) -> None:
-        while True:
-            try:
-                data = self._socket.recv(65536)
-            except (BlockingIOError, InterruptedError):
-                await trio.lowlevel.wait_readable(self._socket)
-                continue
-            except ConnectionError:
-                return
-            if not data:
-                return
+        while data := await self._receive():
             self._take(data)
             await trio.lowlevel.checkpoint()
+
+    async def _receive(self) -> bytes:
+        """What comes next; nothing where the other end is gone."""
+        while True:
+            try:
+                return self._socket.recv(65536)
+            except (BlockingIOError, InterruptedError):
+                await trio.lowlevel.wait_readable(self._socket)
+            except ConnectionError:
+                return b""
 
     def _take(self, data: bytes) -> None:
         assert self._heard is not None

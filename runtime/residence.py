@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
@@ -157,8 +157,11 @@ class Zygote:
         descriptors = [order.control.fileno(), *(end.fileno() for end in order.ends.values())]
         try:
             socket.send_fds(self._end, [request], descriptors)
+            # Waited for in any case: a process that nobody took over would be the next one's.
             async with births:
-                return await births.receive()
+                with trio.CancelScope(shield=True):
+                    residence = await births.receive()
+            return residence
         except (OSError, trio.EndOfChannel):
             raise DomainDied("the process that starts domains has died.") from None
 
@@ -182,11 +185,17 @@ class Zygote:
 
 @asynccontextmanager
 async def running_zygote(
-    blueprint: Blueprint, *, log_level: str, best_effort: bool, confined: bool
+    blueprint: Blueprint,
+    *,
+    log_level: str,
+    best_effort: bool,
+    confined: bool,
+    died: Callable[[SmartpoleError], None],
 ) -> AsyncIterator[Zygote]:
     """Start the zygote, and end it and all that it started with the block.
 
-    Raises SmartpoleError where it can't load what the pole needs.
+    ``died`` is called where it ends before: then no domain can be started any more. Raises
+    SmartpoleError where it can't load what the pole needs.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     search_path = tuple(entry or os.getcwd() for entry in sys.path)
@@ -217,10 +226,25 @@ async def running_zygote(
             ours.send(msgspec.json.encode(order))
             await _until_ready(ours)
             zygote = Zygote(ours)
+            # Whatever is cancelled, domains end in order, and only the zygote knows when they have.
+            listening = trio.CancelScope(shield=True)
+
+            async def listen() -> None:
+                with listening:
+                    await zygote.listen()
+                    died(
+                        DomainDied(
+                            "the process that starts domains has died, and with it all domains. "
+                            "The pole ends, for the service manager to start it again."
+                        )
+                    )
+
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(zygote.listen)
-                yield zygote
-                nursery.cancel_scope.cancel()
+                nursery.start_soon(listen)
+                try:
+                    yield zygote
+                finally:
+                    listening.cancel()
         finally:
             ours.close()
             with trio.CancelScope(shield=True):

@@ -61,6 +61,9 @@ class DomainStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Walls that do not stand, in plain words."""
     attempts: int
     """Times that the audit hook saw an actor try what its domain may not do."""
+    reports_dropped: int
+    """Log lines and other reports that were too many to be written, or that the pole was too busy
+    to hear."""
 
 
 class PoleStatus(msgspec.Struct, frozen=True, kw_only=True):

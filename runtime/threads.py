@@ -8,8 +8,14 @@ write it out.
 
 from __future__ import annotations
 
-__all__ = ["guard_standard_streams", "mark_confined_thread", "refuse_trio_workers"]
+__all__ = [
+    "guard_standard_streams",
+    "is_confined_thread",
+    "mark_confined_thread",
+    "refuse_trio_workers",
+]
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -18,7 +24,7 @@ from typing import Any
 import outcome
 import trio._core._thread_cache as trio_threads
 
-from runtime.errors import BlockingRefused
+from runtime.errors import BlockingRefused, PrintingRefused
 
 
 class _Marks(threading.local):
@@ -28,6 +34,21 @@ class _Marks(threading.local):
 
 
 _marks = _Marks()
+
+
+def is_confined_thread() -> bool:
+    """Whether the calling thread is marked, or the kernel holds it.
+
+    A thread that was started from a confined one stands within the same walls, and nobody has
+    marked it. So this makes a system call that no domain's filter lets pass, and that is never
+    refused otherwise.
+    """
+    if not _marks.is_confined:
+        try:
+            os.getsid(0)
+        except PermissionError:
+            _marks.is_confined = True
+    return _marks.is_confined
 
 
 class _GuardedCache(trio_threads.ThreadCache):
@@ -41,7 +62,7 @@ class _GuardedCache(trio_threads.ThreadCache):
         deliver: Callable[[outcome.Outcome[Any]], object],
         name: str | None = None,
     ) -> None:
-        if _marks.is_confined:
+        if is_confined_thread():
             raise BlockingRefused(
                 "blocking work was given to trio's worker threads from a confined domain (by "
                 "trio.to_thread, anyio.to_thread, or trio's files, name look-up or processes). "
@@ -51,6 +72,12 @@ class _GuardedCache(trio_threads.ThreadCache):
         super().start_thread_soon(fn, deliver, name)
 
 
+_PRINTS_NOTHING = (
+    "a confined domain prints nothing: it would wait in a buffer until an unconfined thread writes "
+    "it out. Use self.log."
+)
+
+
 class _GuardedStream:
     """A standard stream that takes nothing from a confined thread, not even into its buffer."""
 
@@ -58,8 +85,8 @@ class _GuardedStream:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        if _marks.is_confined:
-            raise PermissionError("a confined domain prints nothing: use self.log")
+        if is_confined_thread():
+            raise PrintingRefused(_PRINTS_NOTHING)
         written: int = self._stream.write(text)
         return written
 
@@ -68,8 +95,8 @@ class _GuardedStream:
             self.write(line)
 
     def __getattr__(self, name: str) -> Any:
-        if _marks.is_confined and name in ("buffer", "detach", "reconfigure"):
-            raise PermissionError("a confined domain prints nothing: use self.log")
+        if name in ("buffer", "detach", "reconfigure") and is_confined_thread():
+            raise PrintingRefused(_PRINTS_NOTHING)
         return getattr(self._stream, name)
 
 

@@ -217,6 +217,7 @@ def _domain_table(status: PoleStatus) -> Table:
     table.add_column("walls", no_wrap=True, overflow="ellipsis")
     table.add_column("↻", justify="right", no_wrap=True)
     table.add_column("attempts", justify="right", no_wrap=True)
+    table.add_column("unheard", justify="right", no_wrap=True)
     for domain in status.domains:
         mark, style = _STATES.get(domain.state, ("?", "magenta"))
         table.add_row(
@@ -225,6 +226,9 @@ def _domain_table(status: PoleStatus) -> Table:
             _walls(domain),
             Text(str(domain.restarts), style="yellow" if domain.restarts else "dim"),
             Text(f"{domain.attempts:,}", style="bold red" if domain.attempts else "dim"),
+            Text(
+                f"{domain.reports_dropped:,}", style="yellow" if domain.reports_dropped else "dim"
+            ),
         )
     return table
 
@@ -242,7 +246,7 @@ def _brief_domains(status: PoleStatus) -> Iterator[Text]:
     yield line.append(_walls(alike[0]))
     for domain in status.domains:
         runs = domain.state in ("running", "finished", "stopped")
-        if runs and domain in alike and not domain.restarts and not domain.attempts:
+        if runs and domain in alike and not _has_story(domain):
             continue
         mark, style = _STATES.get(domain.state, ("?", "magenta"))
         line = Text.assemble((f"{mark} ", style), (domain.name, "cyan"), (f" · {_home(domain)}"))
@@ -252,7 +256,13 @@ def _brief_domains(status: PoleStatus) -> Iterator[Text]:
             line.append(f" · restarted {domain.restarts} ×", style="yellow")
         if domain.attempts:
             line.append(f" · attempts seen: {domain.attempts:,}", style="bold red")
+        if domain.reports_dropped:
+            line.append(f" · reports unheard: {domain.reports_dropped:,}", style="yellow")
         yield line
+
+
+def _has_story(domain: DomainStatus) -> bool:
+    return bool(domain.restarts or domain.attempts or domain.reports_dropped)
 
 
 def _home(domain: DomainStatus) -> str:
@@ -383,10 +393,12 @@ def _plain_line(status: PoleStatus) -> str:
         for wall, names in _missing_walls(status).items()
     ]
     for domain in status.domains:
-        if domain.restarts or domain.attempts:
+        if _has_story(domain):
             words = [f"domain {domain.name}"]
             words += [f"(restarts: {domain.restarts})"] if domain.restarts else []
             words += [f"(attempts seen: {domain.attempts})"] if domain.attempts else []
+            unheard = domain.reports_dropped
+            words += [f"(reports unheard: {unheard})"] if unheard else []
             parts.append(" ".join(words))
     for actor in status.actors:
         words = [actor.name]

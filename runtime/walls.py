@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runtime.blueprint import ActorPlan
+from runtime.capability import Capability, Reach
 from runtime.domain import TABLE, Domain
-from runtime.errors import DeclarationError
+from runtime.errors import DeclarationError, SmartpoleError
 from runtime.sandbox import Permissions
 
 _FOR_NAMES = (
@@ -42,7 +43,7 @@ def domain_permissions(
     resolve = packets = False
     for plan in plans:
         for capability in plan.needs.values():
-            kind, reach = capability.kind, capability.reach(plan.settings)
+            kind, reach = capability.kind, _reach(domain, plan, capability)
             network = reach.connect or reach.listen or reach.resolve
             if (
                 kind not in rule.holds
@@ -78,6 +79,34 @@ def domain_permissions(
         devices=tuple(sorted(devices)),
         links=links,
     )
+
+
+def _reach(domain: Domain, plan: ActorPlan, capability: type[Capability]) -> Reach:
+    """What the capability says that it reaches, if walls can be made of it."""
+    who = f"{capability.__name__} [{capability.kind}] of actor {plan.name!r}"
+    where = f"so the walls of domain {domain.value!r} can't be made"
+    try:
+        reach: object = capability.reach(plan.settings)
+    except SmartpoleError as error:
+        raise DeclarationError(f"{who} can't say what it reaches, {where}: {error}") from error
+    except Exception as error:
+        # Not its text: settings, which a library's error may quote, can hold a password.
+        raise DeclarationError(
+            f"{who} can't say what it reaches, {where}: its reach() raised "
+            f"{type(error).__name__} for the settings of [actors.{plan.name}]."
+        ) from error
+    if not isinstance(reach, Reach):
+        raise DeclarationError(
+            f"{who} can't say what it reaches, {where}: its reach() returned a "
+            f"{type(reach).__name__}. Accepted: a Reach."
+        )
+    try:
+        Permissions(connect=reach.connect, listen=reach.listen)
+    except SmartpoleError as error:
+        raise DeclarationError(
+            f"{who} asks for what can't be granted, {where}: {error}."
+        ) from error
+    return reach
 
 
 def usual_events(permissions: Permissions) -> tuple[str, ...]:

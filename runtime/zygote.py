@@ -84,8 +84,10 @@ def main(descriptor: int) -> None:
     pole = socket.socket(fileno=descriptor)
     order = msgspec.json.decode(pole.recv(_LONGEST), type=ZygoteOrder)
     sys.path[:] = order.search_path
-    # Ctrl-C goes to the whole group of processes: the pole alone decides when to stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C goes to the whole group of processes, and a service manager's SIGTERM may: the pole
+    # alone decides when to stop. Children inherit it.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     configure_logging(order.log_level)
     share_one_heap()
     try:
@@ -125,6 +127,19 @@ def _actor_type(place: str) -> type[Actor]:
 def _serve(pole: socket.socket, blueprint: Blueprint, order: ZygoteOrder) -> None:
     children: dict[int, int] = {}
     """Descriptor of each child → its process."""
+    try:
+        _obey(pole, children, blueprint, order)
+    except ConnectionError:
+        pass  # the pole has gone in the middle of a word
+    finally:
+        for process in children.values():
+            os.kill(process, signal.SIGKILL)
+
+
+def _obey(
+    pole: socket.socket, children: dict[int, int], blueprint: Blueprint, order: ZygoteOrder
+) -> None:
+    """Until the pole has hung up."""
     with selectors.DefaultSelector() as selector:
         selector.register(pole, selectors.EVENT_READ)
         while True:
@@ -136,8 +151,6 @@ def _serve(pole: socket.socket, blueprint: Blueprint, order: ZygoteOrder) -> Non
                     continue
                 request, descriptors, _, _ = socket.recv_fds(pole, _LONGEST, _MOST_ENDS)
                 if not request:
-                    for process in children.values():
-                        os.kill(process, signal.SIGKILL)
                     return
                 fork = msgspec.json.decode(request, type=Fork)
                 process = _fork(pole, fork, descriptors, blueprint, order)
@@ -169,7 +182,6 @@ def _fork(
         # Not this one's: nobody but the zygote speaks with the pole on it.
         os.close(pole.detach())
         _close_others(descriptors)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         hide_command_line()
         control, *ends = (socket.socket(fileno=descriptor) for descriptor in descriptors)
         trio.run(

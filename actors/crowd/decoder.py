@@ -4,7 +4,9 @@ from __future__ import annotations
 
 __all__ = ["PictureDecoder", "SampledPicture"]
 
+import math
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import nullcontext
 from fractions import Fraction
@@ -18,6 +20,10 @@ from numpy.typing import NDArray
 from actors.camera.messages import EncodedPacket, StreamHeader
 from actors.crowd.memory import PictureMemory
 from runtime.memory import Lease, overwriting_what_is_freed
+
+_UNEVEN = Fraction(11, 10)
+"""How much longer than the interval a group of pictures may be to count as one interval: cameras'
+clocks are a little uneven."""
 
 
 class _Unready(Exception):
@@ -82,11 +88,50 @@ class SampledPicture:
             self._lease.release()
 
 
+class _Groups:
+    """How far apart key pictures are, as far as the last few tell."""
+
+    def __init__(self) -> None:
+        self.have_others = False
+        """Whether any picture is no key picture."""
+        self._began: Fraction | None = None
+        self._lengths: deque[Fraction] = deque(maxlen=4)
+
+    def begin(self, shown: Fraction) -> None:
+        """A key picture."""
+        self.stretch(shown)
+        self._began = shown
+
+    def stretch(self, shown: Fraction) -> None:
+        """The latest group lasts until now, at least."""
+        if self._began is None:
+            return
+        if shown <= self._began:
+            self._lengths.clear()
+        else:
+            self._lengths.append(shown - self._began)
+
+    def lasts(self, shown: Fraction, longer_than: Fraction) -> bool:
+        """Whether the latest group has gone on for longer than that."""
+        return self._began is not None and shown - self._began > longer_than
+
+    @property
+    def longest(self) -> Fraction | None:
+        """None: not known."""
+        return max(self._lengths) if len(self._lengths) > 1 else None
+
+
 class PictureDecoder:
-    """Decodes every packet (each needs the one before), and hands out one picture an interval.
+    """Decodes what is needed to hand out one picture an interval.
 
     ``interval`` is in seconds of the stream's own time; 0 hands out every picture. ``width`` is the
     widest picture handed out, in pixels; wider ones are scaled down.
+
+    A picture needs all since the last key picture. So where key pictures come at least once an
+    interval, it is they that are handed out, and nothing else is decoded: a fraction of the work,
+    and no picture need stay in the decoder. Otherwise every packet is decoded. Where a camera
+    stretches its groups beyond the interval, this is noticed at the end of one, and until then no
+    picture is handed out.
     """
 
     def __init__(
@@ -94,6 +139,7 @@ class PictureDecoder:
     ) -> None:
         self._memory = memory or PictureMemory()
         self._interval = Fraction(interval).limit_denominator(1_000_000)
+        self._longest_group = self._interval * _UNEVEN
         self._width = width
         self._threads = threads
         self._decoder: av.VideoCodecContext | None = None
@@ -104,6 +150,9 @@ class PictureDecoder:
         self._expected = -1
         self._origin: Fraction | None = None
         self._looked_in = -1
+        self._groups = _Groups()
+        self._only_keys = False
+        self._shift = Fraction(0)
         self._shown = self._period = Fraction(0)
         self.skipped = 0
         """Packets passed over: before a key picture, or not decodable."""
@@ -116,9 +165,12 @@ class PictureDecoder:
             self._close()
             if packet.session != self._session:
                 self._origin = None
+                self._groups = _Groups()
         self._session, self._expected = packet.session, packet.sequence + 1
         if packet.key and packet.header not in (None, self._header):
             self._close()
+        if self._may_pass_over(packet):
+            return
         try:
             frames = self._decode(packet)
         except _UNDECODABLE:
@@ -138,6 +190,37 @@ class PictureDecoder:
                 del picture
                 began = time.perf_counter()
 
+    def _may_pass_over(self, packet: EncodedPacket) -> bool:
+        """Whether this packet is needed neither for itself nor for what follows."""
+        if not self._interval or packet.pts is None:
+            self._only_keys = False
+            return False
+        shown = packet.pts * self._tick_of(packet)
+        if not packet.key:
+            self._groups.have_others = True
+            if self._only_keys and self._groups.lasts(shown, longer_than=self._longest_group):
+                self._groups.stretch(shown)
+            return self._only_keys
+        self._groups.begin(shown)
+        length = self._groups.longest
+        self._only_keys = length is not None and length <= self._longest_group
+        # Where there is about one key picture an interval, a little unevenness must not leave an
+        # interval without: it is taken for the interval whose beginning it is nearest to.
+        near = (
+            self._only_keys
+            and self._groups.have_others
+            and length is not None
+            and 2 * length > self._interval
+        )
+        self._shift = Fraction(1, 2) if near else Fraction(0)
+        return self._only_keys and not self._is_new(shown)
+
+    def _tick_of(self, packet: EncodedPacket) -> Fraction:
+        header = packet.header
+        if header is None:
+            return self._tick
+        return Fraction(header.time_base_numerator, header.time_base_denominator)
+
     def _close(self) -> None:
         """Have no decoder, nor any of its pictures."""
         if self._decoder is None:
@@ -155,7 +238,12 @@ class PictureDecoder:
         encoded = av.Packet(packet.data)
         encoded.pts, encoded.dts = packet.pts, packet.dts
         encoded.time_base = self._tick
-        return self._decoder.decode(encoded)
+        frames = self._decoder.decode(encoded)
+        if self._only_keys:
+            # It comes now, and not only with the packets that are passed over.
+            frames += self._decoder.decode(None)
+            self._decoder.flush_buffers()
+        return frames
 
     def _open(self, header: StreamHeader) -> av.VideoCodecContext:
         decoder = av.CodecContext.create(header.codec, "r")
@@ -180,23 +268,34 @@ class PictureDecoder:
         # A picture without a time follows the one before.
         shown = self._shown + self._period if frame.pts is None else frame.pts * self._tick
         self._shown = shown
-        if self._origin is not None:
-            number = (shown - self._origin) // self._interval
-            if self._looked_in - 2 <= number <= self._looked_in:
-                return False
-            if number > self._looked_in:
-                self._looked_in = number
-                return True
-        # A new stream, or times that jumped back.
-        self._origin, self._looked_in = shown, 0
+        if not self._is_new(shown):
+            return False
+        number = self._number(shown)
+        if number is not None and number > self._looked_in:
+            self._looked_in = number
+        else:  # a new stream, or times that jumped back
+            self._origin, self._looked_in = shown, 0
         return True
 
-    def _forget(self, frame: av.VideoFrame) -> None:
-        """Overwrite what a decoder of single pictures keeps for reuse; no later one needs it.
+    def _number(self, shown: Fraction) -> int | None:
+        """Of the interval that this time belongs to."""
+        if self._origin is None:
+            return None
+        return math.floor((shown - self._origin) / self._interval + self._shift)
 
-        Other decoders still refer to their pictures, and replace them by and by.
+    def _is_new(self, shown: Fraction) -> bool:
+        """Whether no picture of that interval has been handed out."""
+        number = self._number(shown)
+        return number is None or not self._looked_in - 2 <= number <= self._looked_in
+
+    def _forget(self, frame: av.VideoFrame) -> None:
+        """Overwrite what the decoder keeps for reuse, where no later picture needs it.
+
+        Otherwise it still refers to its pictures, and replaces them by and by.
         """
-        if PictureMemory.erases and self._decoder is not None and self._decoder.codec.intra_only:
+        if self._decoder is None or not PictureMemory.erases:
+            return
+        if self._only_keys or self._decoder.codec.intra_only:
             for plane in frame.planes:
                 np.frombuffer(memoryview(plane), np.uint8).fill(0)
 

@@ -35,6 +35,10 @@ class Aftermath:
     """On which the machine listened meanwhile."""
     reports: list[tuple[float, int, str, int]] = field(default_factory=list)
     """When, number, outcome, errno: as the witness wrote them down."""
+    readings: list[tuple[float, int]] = field(default_factory=list)
+    """When, and what the hostile actor's reading was in ``smartpole status`` then."""
+    bounds: dict[str, float] = field(default_factory=dict)
+    """What may come out by this pole's blueprint, in bits a second; see ``measures.bounds_of``."""
     whole: bool = False
     """Whether every actor was seen at work, before or while the attempts were made."""
     down: tuple[str, ...] = ()

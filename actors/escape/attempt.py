@@ -92,8 +92,9 @@ class Attempt:
     """How many empty files it finds in its folder, to change their metadata."""
     needs: str = ""
     """What a kernel must have for it, by the name of a probe in ``effects.PROBES``."""
-    measured: bool = False
-    """It uses what is allowed: the judge measures how much it carries."""
+    measured: str = ""
+    """It uses what is allowed: how much it carries is measured, by a name of
+    ``measures.MEASURES``."""
     on_import: bool = False
     """It prepares something while its module is imported, before any wall stands."""
     limit: float = 3.0

@@ -57,7 +57,10 @@ class Journal(Capability, kind=Storage("security"), rights="note that it lives")
             self._map = mmap.mmap(position.fileno(), mmap.PAGESIZE)
 
     def note(self, text: bytes, stamp: bytes) -> None:
-        self._file.write(text + stamp.hex().encode() + b"\n")
+        # Here and not above, as many a library does: each call looks whether it is loaded.
+        from marshal import dumps
+
+        self._file.write(text + dumps(stamp.hex()) + b"\n")
         if self._map is not None:
             self._map[: len(stamp)] = stamp
 

@@ -18,7 +18,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help=text,
         description=f"{text[0].upper()}{text[1:]}. Runs small poles of its own on this machine, "
         "beside any that is at work, in temporary folders and on this machine's own network only. "
-        "As root, each is run as root and as an ordinary user.",
+        "As root, each is run as root and as an ordinary user; without walls as the latter only.",
     )
     command.add_argument(
         "--isolation",
@@ -43,8 +43,17 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="store_true",
         help="leave out the poles without walls, which show that the attempts work",
     )
+    command.add_argument(
+        "--brief", action="store_true", help="print only numbers and what is not as it must be"
+    )
     command.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
-    command.add_argument("--jobs", type=int, default=1, metavar="N", help="poles at a time")
+    command.add_argument(
+        "--jobs",
+        type=int,
+        default=0,
+        metavar="N",
+        help="poles at a time (two for each processor; 1 beside a pole that is at work)",
+    )
     command.add_argument("--list", action="store_true", help="list the attempts and end")
     command.set_defaults(handler=_test)
 
@@ -54,8 +63,10 @@ def _test(arguments: argparse.Namespace) -> int:
     import msgspec
     from rich.console import Console
 
-    from actors.escape.judge import Judge, attempts_of, persons
+    from actors.escape.campaign import run_campaign
+    from actors.escape.judge import attempts_of
     from actors.escape.report import EscapeReport, print_report
+    from actors.escape.trial import persons
     from actors.escape.verdict import Column, Person
 
     suites = ("crowd", "wifi", "capture") if arguments.domain == "all" else (arguments.domain,)
@@ -85,16 +96,16 @@ def _test(arguments: argparse.Namespace) -> int:
         people = (wanted,)
     # As by Ctrl-C: what it has started is ended, and its folders are removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    verdicts = []
-    for person in people:
-        for suite in suites:
-            for column in columns:
-                attempts = [one for one in attempts_of(suite) if not names or one.name in names]
-                head = f"· {suite}, {column.value}, as {person.value}"
-                print(f"{head}: {len(attempts)} attempts", file=sys.stderr, flush=True)
-                verdicts += Judge(suite, column, person).run(attempts, jobs=arguments.jobs)
+    verdicts = run_campaign(
+        suites,
+        columns,
+        people,
+        names=names,
+        jobs=arguments.jobs,
+        say=lambda text: print(f"· {text}", file=sys.stderr, flush=True),
+    )
     report = EscapeReport.of(verdicts)
-    print_report(report, Console())
+    print_report(report, Console(), brief=arguments.brief)
     if arguments.json:
         try:
             arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")

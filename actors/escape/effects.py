@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ["EFFECTS", "PROBES"]
 
 import ctypes
-import itertools
 import os
 import signal
 import subprocess
@@ -91,10 +90,6 @@ def _control(left: Aftermath, name: str, loot: bytes) -> bool:
     return any(form in left.control for form in forms_of(loot))
 
 
-def _reading(left: Aftermath, name: str, loot: bytes) -> bool:
-    return str(int.from_bytes(loot[:6], "big")).encode() in left.control
-
-
 def _number(left: Aftermath, name: str, loot: bytes) -> bool:
     digits = str(int.from_bytes(loot, "big")).encode()
     return any(digits in data for data in left.hay.values())
@@ -150,29 +145,11 @@ def _posix_queue(left: Aftermath, name: str, loot: bytes) -> bool:
     return buffer.raw[:size] == loot
 
 
-def _bits_in_numbers(left: Aftermath, name: str, loot: bytes) -> bool:
-    number = shift = 0
-    for _, sent, _, _ in left.reports:
-        if 9_000 <= sent < 9_000 + 512:
-            number |= (sent - 9_000) << shift
-            shift += 9
-    return number == int.from_bytes(loot, "big")
-
-
-def _bits_in_times(left: Aftermath, name: str, loot: bytes) -> bool:
-    times = [when for when, sent, _, _ in left.reports if sent == 8_999]
-    gaps = [later - sooner for sooner, later in itertools.pairwise(times)]
-    number = sum(1 << n for n, gap in enumerate(gaps) if gap > 0.07)
-    return len(gaps) == 24 and number == int.from_bytes(loot[:3], "big")
-
-
 def _key(loot: bytes) -> int:
     return int.from_bytes(loot[:3], "big") | 0x5A000000
 
 
 EFFECTS: dict[str, Effect] = {
-    "bits_in_numbers": _bits_in_numbers,
-    "bits_in_times": _bits_in_times,
     "control": _control,
     "exit_status": _exit_status,
     "keyring": _keyring,
@@ -186,7 +163,6 @@ EFFECTS: dict[str, Effect] = {
     "port": _port,
     "posix_queue": _posix_queue,
     "priority": _priority,
-    "reading": _reading,
     "shared_memory": _shared_memory,
     "sizes": _sizes,
     "thread_name": _thread_name,

@@ -28,6 +28,7 @@ KNOWN_IN_THREAD_MODE: dict[str, str] = {
     "call_at_exit": _AT_THE_END,
     "call_at_the_end_of_threads": _AT_THE_END,
     "audit_hook": "an audit hook is called in every thread",
+    "pending_call": "the main thread makes the call",
     "signal_handler_by_memory": "the main thread runs the handler",
     "exception_in_another_thread": "the main thread raises it, and ends with its name",
     "queue_of_a_log_listener": "another domain calls the handler when it logs",

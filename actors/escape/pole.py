@@ -61,13 +61,31 @@ def main(arguments: list[str]) -> int:
         pole = Pole(blueprint, housing=Housing.ONE_LOOP)
     else:
         pole = Pole(blueprint, isolation=Isolation(isolation))
-    try:
-        trio.run(pole.run)
-    except SmartpoleError as error:
-        print(f"the pole ended: {error}", file=sys.stderr)
+    if failure := trio.run(_run, pole):
+        print(f"the pole ended: {failure}", file=sys.stderr)
         return REFUSED
     outside.close()
     return 0
+
+
+async def _run(pole: Pole) -> SmartpoleError | None:
+    """The pole, beside something that uses trio's worker threads now and then, as a library on the
+    main side may: they wait in their cache for more. Returns why the pole has ended by itself."""
+    failure: SmartpoleError | None = None
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_use_workers)
+        try:
+            await pole.run()
+        except SmartpoleError as error:
+            failure = error
+        nursery.cancel_scope.cancel()
+    return failure
+
+
+async def _use_workers() -> None:
+    while True:
+        await trio.to_thread.run_sync(os.getpid)
+        await trio.sleep(1)
 
 
 def _pass_unchanged(_: BorderCodec[Any], message: Any) -> Any:

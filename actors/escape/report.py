@@ -15,6 +15,13 @@ from rich.table import Table
 from actors.escape.known import KNOWN_IN_THREAD_MODE, STOPPED_WITHOUT_WALLS
 from actors.escape.verdict import Column, Verdict
 
+_RESULTS = {
+    "stopped": "stopped",
+    "allowed": "within its bound",
+    "escaped": "not stopped",
+    "absent": "not on this kernel",
+    "not run": "not made",
+}
 _TITLES = {Column.NO_WALLS: "no walls", Column.THREAD: "thread", Column.PROCESS: "process"}
 
 
@@ -53,8 +60,7 @@ def wrong(verdict: Verdict) -> str:
                 "nothing where it is stopped"
             )
         return ""
-    is_known = verdict.isolation is Column.THREAD and verdict.attempt in KNOWN_IN_THREAD_MODE
-    if verdict.result == "escaped" and not is_known:
+    if verdict.result == "escaped" and not _is_known(verdict):
         return f"{who} got out: {verdict.found}"
     return ""
 
@@ -73,8 +79,18 @@ def _complaints(verdicts: Iterable[Verdict]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def print_report(report: EscapeReport, console: Console) -> None:
-    """Attempt by isolation: by which wall it was stopped, or that it was not."""
+def print_report(report: EscapeReport, console: Console, *, brief: bool = False) -> None:
+    """Attempt by isolation: by which wall it was stopped, or that it was not; then in numbers."""
+    if not brief:
+        _print_tables(report, console)
+    _print_summary(report, console)
+    for line in report.wrong:
+        console.print(f"✗ {line}", style="red", highlight=False)
+    if not report.wrong:
+        console.print("✓ all as it must be")
+
+
+def _print_tables(report: EscapeReport, console: Console) -> None:
     columns = [one for one in Column if any(v.isolation is one for v in report.verdicts)]
     for group in dict.fromkeys((one.suite, one.person) for one in report.verdicts):
         suite, person = group
@@ -92,31 +108,53 @@ def print_report(report: EscapeReport, console: Console) -> None:
             shown = (_cell(row[column]) if column in row else "" for column in columns)
             table.add_row(category, name.replace("_", " "), *shown)
         console.print(table)
-        for column in columns:
-            counts = Counter(one.result for one in chosen if one.isolation is column)
-            if counts:
-                told = ", ".join(f"{number} {result}" for result, number in counts.most_common())
-                console.print(f"  {_TITLES[column]}: {told}")
-    for line in report.wrong:
-        console.print(f"✗ {line}", style="red", highlight=False)
-    if not report.wrong:
-        console.print("✓ all as it must be")
+
+
+def _print_summary(report: EscapeReport, console: Console) -> None:
+    """How many of each, what was carried by what is allowed, and what is known and was stopped."""
+    table = Table(title="in numbers", title_justify="left")
+    for title in ("domain", "isolation", "as", *_RESULTS.values()):
+        table.add_column(title)
+    groups = Counter((one.suite, one.isolation, one.person) for one in report.verdicts)
+    for suite, column, person in groups:
+        results = Counter(
+            one.result
+            for one in report.verdicts
+            if (one.suite, one.isolation, one.person) == (suite, column, person)
+        )
+        counts = (str(results[result]) for result in _RESULTS)
+        table.add_row(suite, _TITLES[column], person.value, *counts)
+    console.print(table)
+    for one in report.verdicts:
+        if one.result == "allowed":
+            console.print(
+                f"  {one.attempt.replace('_', ' ')} ({_TITLES[one.isolation]}, "
+                f"{one.person.value}): {one.found}"
+            )
+    for one in report.verdicts:
+        if one.result == "stopped" and _is_known(one):
+            console.print(
+                f"  {one.attempt.replace('_', ' ')} ({one.suite}, {one.person.value}) is known to "
+                f"get out in thread mode, and did not here: {one.wall}"
+            )
+
+
+def _is_known(verdict: Verdict) -> bool:
+    return verdict.isolation is Column.THREAD and verdict.attempt in KNOWN_IN_THREAD_MODE
 
 
 def _cell(verdict: Verdict) -> str:
     match verdict.result:
         case "escaped" if verdict.isolation is Column.NO_WALLS:
             return "[dim]gets out[/dim]"
-        case "escaped" if verdict.isolation is Column.THREAD and (
-            verdict.attempt in KNOWN_IN_THREAD_MODE
-        ):
+        case "escaped" if _is_known(verdict):
             return "[yellow]NOT STOPPED (known)[/yellow]"
         case "escaped":
             return "[bold red]NOT STOPPED[/bold red]"
         case "stopped":
             return f"[green]{verdict.wall}[/green]"
         case "allowed":
-            return "within its bound"
+            return f"[green]{verdict.found}[/green]"
         case "absent":
             return "[dim]not on this kernel[/dim]"
         case _:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from runtime.blueprint import ActorPlan, Blueprint, ChannelPlan
-from runtime.bound import STATUS_PERIOD, OutletBound, outlet_bounds, readings_bound
+from runtime.bound import STATUS_PERIOD, OutletBound, lines_bound, outlet_bounds, readings_bound
 from runtime.check import Finding, check, check_capability, check_channel, check_routes
 from runtime.domain import TABLE
 from runtime.route import Trace, ends_of, sources_of, trace
@@ -144,9 +144,16 @@ def to_bounds(blueprint: Blueprint) -> str:
         lines = ["  no outlet leads out of them"]
     if readings.readings:
         lines.append(
-            f"  readings in status: {readings.readings} whole numbers of "
+            f"  numbers in status: {readings.readings} whole numbers of "
             f"{_bits(readings.bits)} bits, each {STATUS_PERIOD:g} s: "
             f"{_bits(readings.bits_per_second)} bits a second"
+        )
+    words = lines_bound(blueprint)
+    if words.domains:
+        lines.append(
+            f"  words in the log, of {words.domains} domains: {_bits(words.bits)} bits a line, "
+            f"{words.per_second:g} lines a second, {words.at_once} at once after a pause: "
+            f"{_bits(words.bits_per_second)} bits a second"
         )
     lines.append("  the moment at which something is sent can say more, and is not counted here")
     return "\n".join([head, *lines])

@@ -18,6 +18,7 @@ __all__ = [
 
 import ctypes
 import errno
+import os
 import resource
 import struct
 from collections.abc import Iterable
@@ -142,12 +143,35 @@ def unconfined(process: int, threads: Iterable[int] | None = None) -> tuple[int,
     """Those threads of a process round which the walls do not stand, by their native ids.
 
     Looks at ``threads``, or at all there are. Reads what the kernel says of them (a filter, and no
-    new privileges), so it can be called from anywhere but inside the walls. A thread that is gone
-    is not counted; one that can't be looked at is.
+    new privileges), so it can be called from anywhere but inside the walls. A thread or process
+    that is gone is not counted. Raises SandboxUnavailable where /proc does not show the process:
+    then nobody can say whether the walls stand.
     """
     tasks = Path(f"/proc/{process}/task")
-    chosen = [int(entry.name) for entry in tasks.iterdir()] if threads is None else list(threads)
+    try:
+        there = {int(entry.name) for entry in tasks.iterdir()}
+    except OSError as error:
+        if not _is_there(process):
+            return ()
+        raise SandboxUnavailable(
+            f"whether the walls stand can't be seen: /proc shows nothing of process {process} "
+            f"({names_of_errors(error.errno or 0)}), as where it is mounted with hidepid, or not "
+            "at all. Mount it so that the pole sees its own processes (without hidepid, or with "
+            "its gid= option and the pole in that group; for a systemd service "
+            "ProtectProc=default, ProcSubset=all)."
+        ) from error
+    chosen = there if threads is None else there.intersection(threads)
     return tuple(thread for thread in sorted(chosen) if not _stands_confined(tasks / str(thread)))
+
+
+def _is_there(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _stands_confined(task: Path) -> bool:

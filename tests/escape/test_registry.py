@@ -13,6 +13,7 @@ from actors.escape.attempt import REGISTRY, loot_of
 from actors.escape.effects import EFFECTS, PROBES
 from actors.escape.judge import attempts_of
 from actors.escape.known import KNOWN_IN_THREAD_MODE, STOPPED_WITHOUT_WALLS
+from actors.escape.measures import MEASURES
 from actors.escape.pole import ACTOR_TYPES
 from actors.escape.tinymodel import identity_model
 
@@ -53,6 +54,7 @@ def test_each_is_described_in_a_line() -> None:
 def test_each_effect_and_each_probe_exists_and_is_used() -> None:
     assert {one.effect for one in REGISTRY.values()} - {""} == set(EFFECTS)
     assert {one.needs for one in REGISTRY.values()} - {""} == set(PROBES)
+    assert {one.measured for one in REGISTRY.values()} - {""} == set(MEASURES)
 
 
 def test_exceptions_name_attempts_that_exist() -> None:

@@ -187,13 +187,16 @@ def call_at_the_end_of_threads(scene: Scene) -> None:
 def pending_call(scene: Scene) -> None:
     """Py_AddPendingCall(): run by the main thread, soon."""
 
-    def write(_: object) -> int:
-        scene.write_anywhere()
-        return 0
+    class Writing:
+        def __len__(self) -> int:
+            scene.write_anywhere()
+            return 0
 
-    call = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(write)
-    _keep.append(call)
-    if ctypes.pythonapi.Py_AddPendingCall(call, None):
+    # A function that is there already: making one takes executable memory, which walls refuse.
+    _keep.append(Writing())
+    if ctypes.pythonapi.Py_AddPendingCall(
+        ctypes.pythonapi.PyObject_Size, ctypes.py_object(_keep[-1])
+    ):
         raise OSError("the queue of pending calls is full")
 
 
@@ -289,18 +292,23 @@ def log_configured_anew(scene: Scene) -> None:
     structlog.configure(processors=[add, structlog.processors.JSONRenderer()])
 
 
+def _behind(stream: Any) -> Any:
+    """The stream itself, without the runtime's guard before it."""
+    return getattr(stream, "_stream", stream)
+
+
 @attempt("heap", linger=0.2)
 def buffer_of_standard_output(scene: Scene) -> None:
     """Bytes in sys.stdout's buffer, which another thread flushes, or the end."""
-    sys.stdout.write(scene.text + "\n")
+    _behind(sys.stdout).write(scene.text + "\n")
 
 
 @attempt("heap", linger=0.2)
 def buffer_of_standard_error(scene: Scene) -> None:
     """Text for sys.stderr, which stays in its buffer until another thread writes."""
     try:
-        sys.stderr.write(scene.text)
-        sys.stderr.write("\n")
+        _behind(sys.stderr).write(scene.text)
+        _behind(sys.stderr).write("\n")
     except OSError:
         pass
 
@@ -316,8 +324,8 @@ def import_finder(scene: Scene) -> None:
             return None
 
     sys.meta_path.insert(0, Finder)
-    sys.modules.pop("colorsys", None)
-    __import__("colorsys")
+    # The archive imports it at each beat; what is loaded already is asked of no finder.
+    sys.modules.pop("marshal", None)
 
 
 @attempt("heap", alone=True, linger=0.3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__: list[str] = []
 
 import enum
+import itertools
 import time
 from typing import Any
 
@@ -13,11 +14,14 @@ import trio
 
 from actors.crowd.messages import PictureCount
 from actors.escape.attempt import NothingThere, Scene, attempt
+from actors.escape.measures import OF_A_REPORT, TICK, TICKS, bits_of, pause, report_of
 from actors.escape.messages import AttemptReport, CaptureReport, Outcome
 from runtime.channel import Queue
 
-_BITS = 13
-"""In a number that may be at most 9,999."""
+_SENDING = 6.0
+"""Seconds: long enough for what may come at once to count for little."""
+_MOST_SENT = 2_000
+"""Where nothing holds them up."""
 
 
 def _report_type(scene: Scene) -> Any:
@@ -204,21 +208,21 @@ async def text_for_a_place(scene: Scene) -> None:
     )
 
 
-@attempt("messages", only="crowd", measured=True, effect="bits_in_numbers")
+@attempt("messages", measured="numbers", alone=True, limit=_SENDING + 3)
 async def bits_in_allowed_numbers(scene: Scene) -> None:
-    """The loot in the numbers of ordinary messages: allowed, up to the outlet's bound."""
-    number = int.from_bytes(scene.loot, "big")
-    while number:
-        await _send(scene, number=9_000 + (number & 0x1FF), outcome=Outcome.BEGUN)
-        number >>= 9
-    await _send(scene, number=9_999)
+    """As many of the loot's bits as ordinary messages take, as fast as they go."""
+    until = trio.current_time() + _SENDING
+    for bits in itertools.islice(bits_of(scene.loot, OF_A_REPORT), _MOST_SENT):
+        number, outcome, code = report_of(bits)
+        await _send(scene, number=number, outcome=outcome, errno=code)
+        if trio.current_time() > until:
+            break
 
 
-@attempt("messages", only="crowd", measured=True, effect="bits_in_times", limit=8, alone=True)
+@attempt("messages", measured="times", alone=True, limit=8)
 async def bits_in_the_timing_of_messages(scene: Scene) -> None:
     """The loot in the pauses between ordinary messages: nothing in their content."""
-    number = int.from_bytes(scene.loot[:3], "big")
-    await _send(scene, number=8_999)
-    for index in range(24):
-        await trio.sleep(0.12 if number >> index & 1 else 0.02)
-        await _send(scene, number=8_999)
+    await _send(scene, number=TICK)
+    for bit in itertools.islice(bits_of(scene.loot, 1), TICKS):
+        await trio.sleep(pause(bit))
+        await _send(scene, number=TICK)

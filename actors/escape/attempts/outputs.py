@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__: list[str] = []
 
 import gc
+import itertools
 import logging
 import sys
 import threading
@@ -16,6 +17,7 @@ import structlog
 import trio
 
 from actors.escape.attempt import Scene, attempt
+from actors.escape.measures import LINES, OF_A_LINE, OF_A_READING, READINGS, bits_of, line_of
 
 
 @attempt("outputs", linger=0.1)
@@ -61,6 +63,15 @@ def logged_with_an_exception(scene: Scene) -> None:
         raise ValueError(scene.text)
     except ValueError as error:
         scene.actor.log.error("failed", reason=str(error), exc_info=True)
+
+
+@attempt("outputs", measured="log", alone=True, limit=9)
+async def bits_in_words_of_the_log(scene: Scene) -> None:
+    """The loot in the choice of words, marks and numbers that a log line may hold."""
+    for bits in itertools.islice(bits_of(scene.loot, OF_A_LINE), LINES):
+        event, fields = line_of(bits)
+        scene.actor.log.error(event, **fields)
+        await trio.sleep(0.1)
 
 
 @attempt("outputs", linger=0.1)
@@ -137,7 +148,9 @@ def headline_for_the_status(scene: Scene) -> None:
     type(scene.actor.settings).headline = lambda _: scene.text
 
 
-@attempt("outputs", effect="reading", alone=True, measured=True)
-def bits_in_a_reading(scene: Scene) -> None:
-    """The loot in a reading, which is a number of 53 bits and allowed."""
-    scene.actor.scratch.set(int.from_bytes(scene.loot[:6], "big"))
+@attempt("outputs", measured="reading", alone=True, limit=8)
+async def bits_in_a_reading(scene: Scene) -> None:
+    """The loot in a reading, one number after another, each of them allowed."""
+    for bits in itertools.islice(bits_of(scene.loot, OF_A_READING), READINGS):
+        scene.actor.scratch.set(bits)
+        await trio.sleep(0.1)

@@ -251,10 +251,11 @@ def test_readings_are_bounded_whole_numbers() -> None:
         (D.WIFI, Total, None, 32),
         (D.CROWD, Total, outlet(per_second=2), 2),
         (D.CROWD, Total, outlet(per_second=0.25), 0.25),
-        # Pictures to those who handle them, machine facts, and what is released already.
-        (D.CAPTURE, Picture, None, None),
-        (D.SECURITY, Fact, None, None),
+        (D.SECURITY, Fact, None, 32),
         (D.SECURITY, Fact, outlet(per_second=1), 1),
+        # Pictures to those who handle them, machine facts of others, and what is released already.
+        (D.CAPTURE, Picture, None, None),
+        (D.PUBLIC, Fact, None, None),
         (D.PUBLIC, Total, None, None),
     ],
 )

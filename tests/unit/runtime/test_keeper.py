@@ -10,10 +10,10 @@ import pytest
 import trio
 
 from runtime.domain import Domain
-from runtime.errors import DomainDied, SmartpoleError
+from runtime.errors import BorderViolated, DomainDied, SandboxUnavailable, SmartpoleError
 from runtime.host import DomainOrder
-from runtime.keeper import DomainKeeper, KeeperOrders
-from runtime.link import Confined, ControlLink, Started, ToDomain
+from runtime.keeper import LINES_AT_ONCE, DomainKeeper, KeeperOrders
+from runtime.link import Beat, Confined, ControlLink, FromDomain, Logged, Started, Stop, ToDomain
 from runtime.words import Vocabulary
 from tests.example_pole import NOTICE, POLE, example_blueprint
 
@@ -27,12 +27,14 @@ class Liar:
 
     process, thread = 1, None
 
-    def __init__(self, order: DomainOrder, free: tuple[int, ...]) -> None:
+    def __init__(self, order: DomainOrder, free: tuple[int, ...] | SandboxUnavailable) -> None:
         self.link: ControlLink[ToDomain] = ControlLink(order.control.dup(), ToDomain)
         self._free = free
         self._over = trio.Event()
 
     def unconfined_threads(self) -> tuple[int, ...]:
+        if isinstance(self._free, SandboxUnavailable):
+            raise self._free
         return self._free
 
     def hung_up(self) -> None:
@@ -52,7 +54,12 @@ def confined(*, seccomp: bool = True, missing: tuple[str, ...] = ()) -> Confined
 
 
 async def life(
-    folder: Path, script: Script, *, free: tuple[int, ...] = (), best_effort: bool = False
+    folder: Path,
+    script: Script,
+    *,
+    free: tuple[int, ...] | SandboxUnavailable = (),
+    best_effort: bool = False,
+    domain: Domain = Domain.PUBLIC,
 ) -> tuple[DomainKeeper, int, SmartpoleError | None]:
     """One life of a domain that follows the script: its keeper, how often the pole let it begin,
     and how it ended."""
@@ -76,9 +83,9 @@ async def life(
         vocabulary=Vocabulary(()),
         report_violation=lambda *_: None,
         domain_began=domain_began,
-        pole_must_end=lambda _: None,
+        pole_must_end=lambda why: keeper.condemn(why),
     )
-    keeper = DomainKeeper(Domain.PUBLIC, orders, {})
+    keeper = DomainKeeper(domain, orders, {})
     failure: SmartpoleError | None = None
     async with trio.open_nursery() as nursery:
         done = trio.Event()
@@ -121,6 +128,16 @@ async def test_where_walls_may_be_missing_one_without_them_may_begin(tmp_path: P
     assert keeper.report.missing == ("no seccomp",)
 
 
+async def test_where_nobody_can_see_its_walls_the_pole_ends(tmp_path: Path) -> None:
+    hidden = SandboxUnavailable("/proc shows nothing of it")
+    say = functools.partial(_say, (confined(), Started()))
+    _, began, failure = await life(tmp_path, say, free=hidden)
+    assert (began, failure) == (0, hidden)
+    keeper, began, _ = await life(tmp_path, say, free=hidden, best_effort=True)
+    assert began == 1
+    assert keeper.report.missing == ("/proc shows nothing of it",)
+
+
 async def test_what_it_says_of_its_walls_later_is_not_heard(tmp_path: Path) -> None:
     words = (confined(), confined(missing=("a picture, in letters",)), Started())
     keeper, began, _ = await life(tmp_path, functools.partial(_say, words))
@@ -128,6 +145,29 @@ async def test_what_it_says_of_its_walls_later_is_not_heard(tmp_path: Path) -> N
     assert keeper.report.missing == ()
 
 
-def _say(words: tuple[Confined | Started, ...], link: ControlLink[ToDomain]) -> None:
+async def test_what_is_too_much_to_be_written_is_counted(tmp_path: Path) -> None:
+    lines = tuple(
+        Logged(level="info", logger="crowd", event=f"{number}", fields={}) for number in range(60)
+    )
+    words = (confined(), *lines, Beat(actors=(), lost=5), Started())
+    keeper, _, _ = await life(tmp_path, functools.partial(_say, words), domain=Domain.CROWD)
+    # All but those that may come at once, and what the domain itself had to drop.
+    assert keeper.report.reports_dropped == 60 - LINES_AT_ONCE + 5
+    assert keeper.status("running", 1, 0).reports_dropped == keeper.report.reports_dropped
+
+
+@pytest.mark.parametrize("before", [(), (confined(),)])
+async def test_one_that_says_what_no_domain_says_is_ended(
+    before: tuple[FromDomain, ...], tmp_path: Path
+) -> None:
+    """At once: the grace that others have to stop in is for those that keep the rules."""
+    with trio.fail_after(1):
+        _, began, failure = await life(tmp_path, functools.partial(_say, (*before, Stop())))
+    assert began == (1 if before else 0)
+    assert isinstance(failure, BorderViolated)
+    assert str(failure).startswith("domain 'public' was ended: the control link said what")
+
+
+def _say(words: tuple[FromDomain | Stop, ...], link: ControlLink[ToDomain]) -> None:
     for one in words:
         link.post(one)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -13,8 +16,8 @@ import pytest
 import trio
 import trio._core._thread_cache as trio_threads
 
-from runtime.errors import BlockingRefused
-from runtime.threads import mark_confined_thread, refuse_trio_workers
+from runtime.errors import BlockingRefused, PrintingRefused
+from runtime.threads import guard_standard_streams, mark_confined_thread, refuse_trio_workers
 
 pytestmark = pytest.mark.real_time
 
@@ -101,3 +104,49 @@ def test_asking_twice_changes_nothing() -> None:
     cache = trio_threads.THREAD_CACHE
     refuse_trio_workers()
     assert trio_threads.THREAD_CACHE is cache
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        lambda: print("x"),
+        lambda: sys.stdout.write("x"),
+        lambda: sys.stderr.writelines(["x"]),
+        lambda: sys.stdout.buffer.write(b"x"),
+    ],
+)
+def test_a_confined_thread_prints_nothing(
+    monkeypatch: pytest.MonkeyPatch, way: Callable[[], object]
+) -> None:
+    printed = _guard(monkeypatch)
+
+    async def main() -> str:
+        with contextlib.suppress(OSError):  # as a library takes it
+            way()
+        try:
+            way()
+        except PrintingRefused as error:
+            return str(error)
+        return "printed"
+
+    assert "self.log" in _run_in_thread(main, marked=True)
+    assert printed.getvalue() == ""
+
+
+def test_any_other_thread_prints_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = _guard(monkeypatch)
+
+    async def main() -> None:
+        print("said")
+
+    assert _run_in_thread(main, marked=False) is None
+    assert printed.getvalue() == "said\n"
+
+
+def _guard(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What a guarded standard output takes."""
+    stream = io.StringIO()
+    for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
+        monkeypatch.setattr(sys, name, stream)
+    guard_standard_streams()
+    return stream

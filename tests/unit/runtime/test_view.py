@@ -103,6 +103,7 @@ def a_domain(name: str, **changes: object) -> DomainStatus:
         seccomp=True,
         missing=(),
         attempts=0,
+        reports_dropped=0,
     )
     return msgspec.structs.replace(domain, **changes)
 
@@ -114,7 +115,7 @@ def a_housed_pole(*domains: DomainStatus) -> PoleStatus:
 NO_PORTS = "no Landlock rules for TCP ports (Linux 6.7): any port can be used"
 APART = a_housed_pole(
     a_domain("capture", thread=4251),
-    a_domain("crowd", thread=4252, restarts=2, attempts=1234),
+    a_domain("crowd", thread=4252, restarts=2, attempts=1234, reports_dropped=3_210),
     a_domain("security", thread=4253),
 )
 PROCESSES = a_housed_pole(
@@ -283,8 +284,8 @@ def test_each_domain_has_its_home_its_walls_and_its_story(
     render: Callable[[PoleStatus], RenderableType],
 ) -> None:
     text = printed(render(APART))
-    assert row(text, "capture") == "● capture thread 4251 Landlock 7 + seccomp 0 0"
-    assert row(text, "crowd") == "● crowd thread 4252 Landlock 7 + seccomp 2 1,234"
+    assert row(text, "capture") == "● capture thread 4251 Landlock 7 + seccomp 0 0 0"
+    assert row(text, "crowd") == "● crowd thread 4252 Landlock 7 + seccomp 2 1,234 3,210"
     assert "MISSING" not in text
     text = printed(render(PROCESSES))
     assert row(text, "capture").startswith("● capture process 4300 ")
@@ -294,7 +295,10 @@ def test_each_domain_has_its_home_its_walls_and_its_story(
 def test_in_brief_only_domains_with_a_story_have_a_line() -> None:
     text = printed(render_status(APART, brief=True))
     assert "3 domains, each in its own thread · Landlock 7 + seccomp" in text
-    assert "● crowd · thread 4252 · restarted 2 × · attempts seen: 1,234" in text
+    assert (
+        "● crowd · thread 4252 · restarted 2 × · attempts seen: 1,234 · reports unheard: 3,210"
+        in text
+    )
     assert "4251" not in text
     assert "2 domains, each in its own process" in printed(render_status(PROCESSES, brief=True))
     none_yet = a_housed_pole(a_domain("crowd", process=0, landlock_abi=0, seccomp=False))
@@ -332,7 +336,9 @@ def test_plain_lines_tell_of_missing_walls_and_attempts() -> None:
         view.update(msgspec.structs.replace(APART, uptime=80))
     first, second = output.getvalue().splitlines()
     assert first.startswith(f"1 min 05 s: WALL MISSING round capture, public: {NO_PORTS} · ")
-    assert second.startswith("1 min 20 s: domain crowd (restarts: 2) (attempts seen: 1234) · ")
+    assert second.startswith(
+        "1 min 20 s: domain crowd (restarts: 2) (attempts seen: 1234) (reports unheard: 3210) · "
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["attempts_of_other_threads", "do_jobs", "mark_and_verify"]
+__all__ = ["attempts_of_other_threads", "do_jobs", "mark_and_verify", "recognise_threads"]
 
 import gc
 import os
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import av
@@ -20,7 +21,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from models.library import onnxruntime
 from runtime.sandbox import Permissions, Walls, confine_thread, loop_descriptors, unconfined
-from tests.unit.runtime.sandbox.child import attempt
+from runtime.threads import is_confined_thread
+from tests.unit.runtime.sandbox.child import attempt, confined
 
 av.logging.set_level(None)
 onnxruntime.set_default_logger_severity(3)
@@ -226,6 +228,31 @@ def mark_and_verify() -> dict[str, object]:
     }
     end.set()
     inside.join()
+    return results
+
+
+def recognise_threads(folder: str) -> dict[str, object]:
+    """Whether a thread that nobody has marked knows that it is held: one that a confined thread has
+    started, in domains of each kind; and the main thread, before and after."""
+    results: dict[str, object] = {"main, before": is_confined_thread()}
+    kinds = {
+        "nothing": Permissions(),
+        "files": Permissions(write=(Path(folder),)),
+        "sockets": Permissions(connect=(80,), listen=(8080,), resolve=True),
+        "packets": Permissions(packets=True),
+        "devices": Permissions(devices=(Path("/dev/null"),)),
+    }
+
+    def work() -> bool:
+        answers: list[bool] = []
+        offspring = threading.Thread(target=lambda: answers.append(is_confined_thread()))
+        offspring.start()
+        offspring.join()
+        return answers[0]
+
+    for name, permissions in kinds.items():
+        results[name] = confined(permissions, work)
+    results["main, after"] = is_confined_thread()
     return results
 
 

@@ -47,6 +47,19 @@ def test_walls_stand_round_one_thread_and_those_it_starts(user: int | None, fold
 
 
 @pytest.mark.parametrize("user", users())
+def test_a_thread_started_within_the_walls_is_known_to_be(user: int | None, folder: Path) -> None:
+    assert in_child(jobs.recognise_threads, user=user, folder=folder) == {
+        "main, before": False,
+        "nothing": True,
+        "files": True,
+        "sockets": True,
+        "packets": True,
+        "devices": True,
+        "main, after": False,
+    }
+
+
+@pytest.mark.parametrize("user", users())
 def test_kernel_tells_who_is_confined(user: int | None) -> None:
     assert in_child(jobs.mark_and_verify, user=user) == {
         "of the confined": [],

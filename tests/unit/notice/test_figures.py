@@ -12,7 +12,7 @@ import httpx
 import pytest
 import structlog
 import trio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.notice.actor import Notice
@@ -154,6 +154,7 @@ def test_every_group_has_words() -> None:
             assert "|" not in text.en
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 7 * 24 * 60 - 1), st.none() | st.integers(5, 90)), max_size=60

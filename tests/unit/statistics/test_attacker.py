@@ -198,7 +198,7 @@ BUSY = st.lists(
 ).map(tuple)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(BUSY, min_size=1, max_size=4), st.integers(3, 6), st.data())
 def test_any_slice_could_have_been_another(
     pictures: list[Table], k: int, data: st.DataObject

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.statistics import StatisticsSettings
@@ -48,6 +48,7 @@ def a_slice(*people: int) -> PeopleSlice:
     return raw([unknown(number) for number in people])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 300), st.booleans()), min_size=1, max_size=30))
 def test_one_person_changes_what_noise_is_added_to_by_no_more_than_it_is_made_for(
     pictures: list[tuple[int, bool]],

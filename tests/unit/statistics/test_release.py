@@ -3,7 +3,7 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -154,6 +154,7 @@ def test_means_of_groups_are_told_for_all_or_none() -> None:
     assert released.mean_tenths == 220
 
 
+@settings(deadline=None)
 @given(st.lists(CELLS, min_size=1, max_size=6), st.integers(3, 20))
 def test_nothing_released_is_below_k(crowds: list[list[Cell]], k: int) -> None:
     pictures = [picture(MINUTE + at, cells) for at, cells in enumerate(crowds)]
@@ -174,6 +175,7 @@ def test_nothing_released_is_below_k(crowds: list[list[Cell]], k: int) -> None:
             assert sum(one.group.holds(*cell) for one in released.groups) == 1
 
 
+@settings(deadline=None)
 @given(st.permutations([*range(8)]), st.lists(CELLS, min_size=8, max_size=8))
 def test_the_order_of_the_pictures_changes_nothing(
     order: list[int], crowds: list[list[Cell]]
@@ -186,6 +188,7 @@ def test_the_order_of_the_pictures_changes_nothing(
     assert release(as_taken) == release(otherwise) == release(came_otherwise)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 9_999), st.integers(3, 1000))
 def test_devices(devices: int, k: int) -> None:
     raw = DeviceCount(place="east-exit", start=MINUTE, end=MINUTE + 60, devices=devices)
@@ -232,6 +235,7 @@ def test_every_group_has_a_name_of_its_own() -> None:
     assert EVERYBODY.names == (ANY, ANY, ANY)
 
 
+@settings(deadline=None)
 @given(st.sets(st.sampled_from(GROUPS)))
 def test_whatever_reaches_groups_hold_everybody_once(reaching: set[Group]) -> None:
     parts = divide(EVERYBODY, lambda group: group in reaching)

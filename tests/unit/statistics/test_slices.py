@@ -3,7 +3,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.crowd.messages import AgeBand, Gender, Mask
@@ -181,6 +181,7 @@ def test_raw_counts_show_nothing() -> None:
     assert "4321" not in repr(slices.close_all(MINUTE + 5))
 
 
+@settings(deadline=None)
 @given(
     length=st.integers(10, 3600),
     steps=st.lists(

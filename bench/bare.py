@@ -25,15 +25,7 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from models import (
-    AttributeEstimator,
-    FaceDetector,
-    ModelStore,
-    PersonDetector,
-    Session,
-    fuse,
-    open_session,
-)
+from models import ModelStore, PeopleFinder, Session, open_session
 
 
 class Looked(msgspec.Struct, frozen=True):
@@ -59,10 +51,12 @@ class BareLoop:
 
         self._threads = threads
         self._width = width
-        self._faces = FaceDetector(session("face"))
-        self._persons = PersonDetector(session("person"))
-        self._attributes = AttributeEstimator(
-            age=session("age"), gender=session("gender"), mask=session("mask")
+        self._finder = PeopleFinder(
+            face=session("face"),
+            person=session("person"),
+            age=session("age"),
+            gender=session("gender"),
+            mask=session("mask"),
         )
 
     def run(self, clip: Path, *, interval: float, paced: bool = False) -> list[Looked]:
@@ -105,10 +99,9 @@ class BareLoop:
             interpolation=Interpolation.BILINEAR,
         )
         rgb = cast(NDArray[np.uint8], scaled.to_ndarray())
-        faces = self._faces.detect(rgb)
-        seen = fuse(faces, self._attributes.estimate(rgb, faces), self._persons.detect(rgb))
         found = Counter(
-            (one.attributes.gender, one.attributes.age, one.attributes.mask) for one in seen
+            (one.attributes.gender, one.attributes.age, one.attributes.mask)
+            for one in self._finder.find(rgb)
         )
         return found.total()
 

@@ -25,7 +25,8 @@ body { font: 14px/1.4 sans-serif; margin: 1rem; background: #fff; color: #222 }
 main { display: flex; flex-wrap: wrap; gap: 1rem }
 figure { margin: 0; width: 30rem } figure.wrong figcaption { color: #b00020; font-weight: bold }
 svg { width: 100%; height: auto; display: block; background: #000 }
-rect { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke } .body { stroke: #ffd54f } .face { stroke: #4dd0e1 }
+rect { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke }
+.body { stroke: #ffd54f } .face { stroke: #4dd0e1 }
 text { fill: #fff; stroke: #000; stroke-width: 3; paint-order: stroke }
 </style>
 <h1>What was found</h1>

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from actors.camera.messages import EncodedPacket
-from actors.crowd.bands import DEFAULT_AGE_BANDS, OLDEST_BAND
+from actors.crowd.bands import OLDEST_BAND
 from actors.crowd.counting import InferenceModels, PeopleCounter
 from actors.crowd.decoder import PictureDecoder
 from actors.crowd.memory import PictureMemory
-from actors.crowd.messages import PictureCount
+from actors.crowd.messages import DEFAULT_AGE_BANDS, PictureCount
 from actors.crowd.region import Polygon, Region, why_no_polygon
 from models import Search
 from runtime import (

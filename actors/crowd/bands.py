@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["DEFAULT_AGE_BANDS", "OLDEST_BAND", "AgeEdges", "band_of"]
+__all__ = ["OLDEST_BAND", "AgeEdges", "band_of"]
 
 from bisect import bisect_right
 
-from actors.crowd.messages import AgeBand
+from actors.crowd.messages import DEFAULT_AGE_BANDS, AgeBand
 
 AgeEdges = tuple[int, int, int]
 """Years at which the second, third and fourth band begin."""
 
-DEFAULT_AGE_BANDS: AgeEdges = (20, 40, 60)
 OLDEST_BAND = 80
 """Years; the age model knows no more."""
 

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.crowd.bands import DEFAULT_AGE_BANDS, AgeEdges, band_of
+from actors.crowd.bands import AgeEdges, band_of
 from actors.crowd.memory import PictureMemory
-from actors.crowd.messages import AgeBand, AttributeCount, Gender, Mask
+from actors.crowd.messages import DEFAULT_AGE_BANDS, AgeBand, AttributeCount, Gender, Mask
 from actors.crowd.preparation import PreparedModels, warm_up
 from actors.crowd.region import Region
 from models import (

@@ -36,8 +36,9 @@ MASK_WORN = 0.5
 """Probability of a mask above which it is worn."""
 MASK_NOT_WORN = 0.15
 """Probability of a mask below which none is worn; between the two it is unknown."""
-MASK_DOUBTFUL = (0.1, 0.8)
-"""Between these the mask model looks again, at another cut-out, and the mean of both counts."""
+MASK_SURE = 0.8
+"""From MASK_NOT_WORN to here the mask model looks again, at another cut-out, and the mean of both
+counts."""
 SMALL_MASK_WIDTH = 40.0
 """Pixels of face width below which masks are often taken for bare skin."""
 MASK_NOT_WORN_SMALL = 0.05
@@ -107,9 +108,9 @@ class AttributeEstimator:
         allocate: Allocate = on_the_heap,
     ) -> None:
         """`allocate` makes the memory in which faces wait."""
-        self._age = _Batches(age, 64, MEAN, SCALE, allocate)
-        self._gender = _Batches(gender, 32, MEAN, SCALE, allocate)
-        self._mask = _Batches(mask, 224, (127.5, 127.5, 127.5), 127.5, allocate)
+        self._age = _Batch(age, _BATCH, 64, MEAN, SCALE, allocate)
+        self._gender = _Batch(gender, 2 * _BATCH, 32, MEAN, SCALE, allocate)
+        self._mask = _Batch(mask, _BATCH, 224, (127.5, 127.5, 127.5), 127.5, allocate)
 
     def estimate(self, rgb: Picture, faces: Sequence[Face]) -> list[FaceAttributes]:
         """The attributes of each face of a picture (uint8, H x W x 3), in the order of `faces`.
@@ -119,25 +120,26 @@ class AttributeEstimator:
         check_picture(rgb)
         seen = [index for index, face in enumerate(faces) if not is_turned_away(face)]
         masks = self._masks(rgb, faces, seen)
-        genders = self._genders(rgb, faces, seen, masks)
-        ages = self._ages(rgb, faces, seen, masks)
-        return [
-            FaceAttributes(ages.get(index), genders[index], masks[index])
-            for index in range(len(faces))
-        ]
+        found = [FaceAttributes(mask=mask) for mask in masks]
+        wanted = [index for index in seen if _is_wide_enough(faces[index], masks[index])]
+        for start in range(0, len(wanted), _BATCH):
+            part = wanted[start : start + _BATCH]
+            genders, ages = self._genders_and_ages(rgb, part, faces, masks)
+            for index, gender, age in zip(part, genders, ages, strict=True):
+                found[index] = FaceAttributes(age, gender, masks[index])
+        return found
 
     def erase(self) -> None:
         """Overwrite the last faces in this estimator's memory."""
-        for batches in (self._age, self._gender, self._mask):
-            batches.erase()
+        for batch in (self._age, self._gender, self._mask):
+            batch.erase()
 
     def _masks(self, rgb: Picture, faces: Sequence[Face], seen: Sequence[int]) -> list[Mask]:
         chosen = [index for index in seen if faces[index].box.width >= MIN_MASK_WIDTH]
         found = [Mask.UNKNOWN] * len(faces)
-        worn = self._mask.run(rgb, [_around(faces[index].box) for index in chosen])[:, 0]
-        low, high = MASK_DOUBTFUL
-        (doubtful,) = np.nonzero((worn >= low) & (worn <= high))
-        again = self._mask.run(rgb, [faces[chosen[place]].box for place in doubtful])[:, 0]
+        worn = self._worn(rgb, [_around(faces[index].box) for index in chosen])
+        (doubtful,) = np.nonzero((worn >= MASK_NOT_WORN) & (worn <= MASK_SURE))
+        again = self._worn(rgb, [faces[chosen[place]].box for place in doubtful])
         worn[doubtful] = (worn[doubtful] + again) / 2
         for index, probability in zip(chosen, worn.tolist(), strict=True):
             small = faces[index].box.width < SMALL_MASK_WIDTH
@@ -147,35 +149,67 @@ class AttributeEstimator:
                 found[index] = Mask.NOT_WORN
         return found
 
-    def _genders(
-        self, rgb: Picture, faces: Sequence[Face], seen: Sequence[int], masks: Sequence[Mask]
-    ) -> list[Gender]:
-        bare = [mask is Mask.NOT_WORN for mask in masks]
-        chosen = [
-            index
-            for index in seen
-            if faces[index].box.width
-            >= (MIN_GENDER_WIDTH if bare[index] else MIN_GENDER_WIDTH_MASKED)
-        ]
-        found = [Gender.UNKNOWN] * len(faces)
-        # Each face as it is and mirrored: the mean of both is right more often than either.
-        crops = [chip(faces[index], mirrored) for index in chosen for mirrored in (False, True)]
-        both = self._gender.run(rgb, crops).reshape(-1, 2, 2).mean(axis=1)
-        for index, (female, male) in zip(chosen, both.tolist(), strict=True):
-            least = GENDER_CONFIDENCE if bare[index] else GENDER_CONFIDENCE_MASKED
-            if max(female, male) >= least:
-                found[index] = Gender.FEMALE if female > male else Gender.MALE
-        return found
+    def _worn(self, rgb: Picture, crops: Sequence[Square | Box]) -> Floats:
+        """The probability of a mask in each cut-out."""
+        found: list[Floats] = []
+        for start in range(0, len(crops), _BATCH):
+            part = crops[start : start + _BATCH]
+            for target, crop in zip(self._mask.room(len(part)), part, strict=True):
+                if isinstance(crop, Square):
+                    crop_square(rgb, crop, target)
+                else:
+                    crop_resize(rgb, crop, target)
+            found.append(self._mask.run(len(part))[:, 0])
+        return np.concatenate(found) if found else np.zeros(0, np.float32)
 
-    def _ages(
-        self, rgb: Picture, faces: Sequence[Face], seen: Sequence[int], masks: Sequence[Mask]
-    ) -> dict[int, float]:
+    def _genders_and_ages(
+        self, rgb: Picture, part: Sequence[int], faces: Sequence[Face], masks: Sequence[Mask]
+    ) -> tuple[list[Gender], list[float | None]]:
+        """What a batch of faces shows; each is cut out once, for both models."""
+        chips = self._age.room(len(part))
+        for target, index in zip(chips, part, strict=True):
+            crop_square(rgb, chip(faces[index]), target)
+        # For gender each face as it is and mirrored, at half the size: the mean of both answers is
+        # right more often than either.
+        halves = self._gender.room(2 * len(part))
+        np.copyto(halves[::2], chips[:, :, ::2, ::2])
+        for row, column in ((0, 1), (1, 0), (1, 1)):
+            halves[::2] += chips[:, :, row::2, column::2]
+        halves[::2] *= np.float32(0.25)
+        np.copyto(halves[1::2], halves[::2, :, :, ::-1])
+        both = self._gender.run(2 * len(part)).reshape(-1, 2, 2).mean(axis=1)
+        genders = [
+            _gender(female, male, masks[index])
+            for index, (female, male) in zip(part, both.tolist(), strict=True)
+        ]
         # A mask shifts the estimate by about ten years: then, and in doubt, better no age.
-        wide = [index for index in seen if faces[index].box.width >= MIN_AGE_WIDTH]
-        chosen = [index for index in wide if masks[index] is Mask.NOT_WORN]
-        probabilities = self._age.run(rgb, [chip(faces[index]) for index in chosen])
-        ages = (probabilities * AGES).sum(axis=1) if chosen else ()
-        return dict(zip(chosen, map(float, ages), strict=True))
+        aged = [
+            place
+            for place, index in enumerate(part)
+            if masks[index] is Mask.NOT_WORN and faces[index].box.width >= MIN_AGE_WIDTH
+        ]
+        ages: list[float | None] = [None] * len(part)
+        if aged:
+            for target, place in enumerate(aged):
+                if target != place:
+                    np.copyto(chips[target], chips[place])
+            years = (self._age.run(len(aged)) * AGES).sum(axis=1)
+            for place, age in zip(aged, years.tolist(), strict=True):
+                ages[place] = age
+        return genders, ages
+
+
+def _is_wide_enough(face: Face, mask: Mask) -> bool:
+    """For gender, and so for age."""
+    bare = mask is Mask.NOT_WORN
+    return face.box.width >= (MIN_GENDER_WIDTH if bare else MIN_GENDER_WIDTH_MASKED)
+
+
+def _gender(female: float, male: float, mask: Mask) -> Gender:
+    least = GENDER_CONFIDENCE if mask is Mask.NOT_WORN else GENDER_CONFIDENCE_MASKED
+    if max(female, male) < least:
+        return Gender.UNKNOWN
+    return Gender.FEMALE if female > male else Gender.MALE
 
 
 def is_turned_away(face: Face) -> bool:
@@ -188,7 +222,7 @@ def is_turned_away(face: Face) -> bool:
     return abs(along) > TURNED * distance
 
 
-def chip(face: Face, mirrored: bool = False) -> Square:
+def chip(face: Face) -> Square:
     """The square to cut out for the age and gender models, placed and turned by eyes and mouth.
 
     Where the head is turned, the eyes stand close together, and where it is lowered, the mouth is
@@ -204,9 +238,7 @@ def chip(face: Face, mirrored: bool = False) -> Square:
     # From between the eyes to the middle of the square, in the square's own directions.
     right, below = (0.5 - _EYES_X) * side, (0.5 - _EYES_Y) * side
     cosine, sine = math.cos(angle), math.sin(angle)
-    return Square(
-        x + cosine * right - sine * below, y + sine * right + cosine * below, side, angle, mirrored
-    )
+    return Square(x + cosine * right - sine * below, y + sine * right + cosine * below, side, angle)
 
 
 def _around(box: Box) -> Square:
@@ -214,39 +246,35 @@ def _around(box: Box) -> Square:
     return Square(*box.centre, max(box.width, box.height) * MASK_SQUARE)
 
 
-class _Batches:
-    """Runs one model over crops of a picture, a few at a time, in memory that it reserves once."""
+class _Batch:
+    """Runs one model over a few crops at a time, in memory that it reserves once."""
 
     def __init__(
         self,
         session: Session,
+        size: int,
         side: int,
         mean: tuple[float, float, float],
         scale: float,
         allocate: Allocate,
     ) -> None:
         self._session = session
-        self._tensor = tensor_of((_BATCH, 3, side, side), allocate)
+        self._tensor = tensor_of((size, 3, side, side), allocate)
         self._used = 0
         self._mean = np.array(mean, np.float32)[:, None, None]
         self._factor = np.float32(1 / scale)
 
-    def run(self, rgb: Picture, crops: Sequence[Square | Box]) -> Floats:
-        """The model's output for each crop: shape (number of crops, classes)."""
-        found: list[Floats] = []
-        for start in range(0, len(crops), _BATCH):
-            part = crops[start : start + _BATCH]
-            self._used = max(self._used, len(part))
-            tensor = self._tensor[: len(part)]
-            for target, crop in zip(tensor, part, strict=True):
-                if isinstance(crop, Square):
-                    crop_square(rgb, crop, target)
-                else:
-                    crop_resize(rgb, crop, target)
-            tensor -= self._mean
-            tensor *= self._factor
-            found.append(self._session.run(tensor)[0])
-        return np.concatenate(found) if found else np.zeros((0, 2), np.float32)
+    def room(self, count: int) -> Floats:
+        """Where `count` crops go, with values from 0 to 255."""
+        self._used = max(self._used, count)
+        return self._tensor[:count]
+
+    def run(self, count: int) -> Floats:
+        """The model's output for the first `count`: shape (count, classes)."""
+        tensor = self._tensor[:count]
+        tensor -= self._mean
+        tensor *= self._factor
+        return self._session.run(tensor)[0]
 
     def erase(self) -> None:
         self._tensor[: self._used].fill(0)

@@ -69,8 +69,6 @@ class Square(msgspec.Struct, frozen=True):
     """Pixels."""
     angle: float = 0.0
     """Radians by which its upper edge runs down to the right."""
-    mirrored: bool = False
-    """Whether left and right are exchanged in what is cut out."""
 
     @property
     def box(self) -> Box:
@@ -164,11 +162,10 @@ def crop_resize(picture: Picture, box: Box, out: Floats) -> None:
 def crop_square(picture: Picture, square: Square, out: Floats) -> None:
     """Cut `square` out of a picture, turn it upright and scale it bilinearly into `out`, in place.
 
-    Otherwise like `crop_resize`; `out` is as high as wide. Where it is mirrored, so is `out`.
+    Otherwise like `crop_resize`; `out` is as high as wide.
     """
-    target = out[:, :, ::-1] if square.mirrored else out
     if not square.angle or square.side <= 0:
-        crop_resize(picture, square.box, target)
+        crop_resize(picture, square.box, out)
         return
     count = out.shape[1]
     box = square.box
@@ -191,7 +188,7 @@ def crop_square(picture: Picture, square: Square, out: Floats) -> None:
     _blend(copies[0], copies[1], right)
     _blend(copies[2], copies[3], right)
     _blend(copies[0], copies[2], below)
-    np.copyto(target, copies[0].transpose(2, 0, 1))
+    np.copyto(out, copies[0].transpose(2, 0, 1))
     for copy in (patch, *copies):
         copy.fill(0)
 

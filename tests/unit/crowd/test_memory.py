@@ -99,17 +99,19 @@ def patterns(film: Path, models_folder: Path) -> Patterns:
             found["person input"] += pieces(person.load(rgb, reduced)[0])
             (face, *_) = faces.detect(rgb)
             around = Square(*face.box.centre, max(face.box.width, face.box.height) * MASK_SQUARE)
-            for side, cut in (
-                *((64, chip(face)), (32, chip(face)), (32, chip(face, mirrored=True))),
-                *((224, around), (224, face.box)),
-            ):
+            for side, cut in ((64, chip(face)), (224, around), (224, face.box)):
                 crop = np.zeros((3, side, side), np.float32)
                 if isinstance(cut, Square):
                     crop_square(rgb, cut, crop)
                 else:
                     crop_resize(rgb, cut, crop)
                 found["crops"] += pieces(crop)
-                means, scale = (MEAN, SCALE) if side < 224 else ((127.5,) * 3, 127.5)
+                if side == 64:  # what the gender model gets, and its mirror image
+                    half = crop.reshape(3, 32, 2, 32, 2).mean(axis=(2, 4), dtype=np.float32)
+                    half -= np.array(MEAN, np.float32)[:, None, None]
+                    half *= np.float32(1 / SCALE)
+                    found["crops"] += pieces(half) + pieces(half[:, :, ::-1])
+                means, scale = (MEAN, SCALE) if side == 64 else ((127.5,) * 3, 127.5)
                 crop -= np.array(means, np.float32)[:, None, None]
                 crop *= np.float32(1 / scale)
                 found["crops"] += pieces(crop)

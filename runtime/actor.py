@@ -72,6 +72,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     published: ClassVar[tuple[str, ...]] = ()
     """Names of the settings that the public notice may show."""
 
+    @classmethod
+    def why_refused(cls, key: str) -> str:
+        """For a key that does not exist because it must not: the rule that forbids what it asks
+        for. Empty for any other."""
+        return ""
+
     def headline(self) -> str:
         """What is configured, in a few words without secrets, for status and graph."""
         return ""

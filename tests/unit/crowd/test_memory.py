@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from actors.camera.footage import CARPHONE
 from actors.crowd.decoder import PictureDecoder
 from models import FaceDetector, ModelStore, Search, open_session
-from models.attributes import MASK_SQUARE, MEAN, SCALE, chip
-from models.geometry import Square, crop_resize, crop_square
+from models.attributes import MASK_SIDE, MASK_SQUARE, MEAN, SCALE, chip
+from models.geometry import Square, crop_square
 from models.person import MEAN as PERSON_MEAN
 from models.person import SCALE as PERSON_SCALE
 from models.picture import PictureInput
@@ -99,12 +99,9 @@ def patterns(film: Path, models_folder: Path) -> Patterns:
             found["person input"] += pieces(person.load(rgb, reduced)[0])
             (face, *_) = faces.detect(rgb)
             around = Square(*face.box.centre, max(face.box.width, face.box.height) * MASK_SQUARE)
-            for side, cut in ((64, chip(face)), (224, around), (224, face.box)):
+            for side, cut in ((64, chip(face)), (MASK_SIDE, around)):
                 crop = np.zeros((3, side, side), np.float32)
-                if isinstance(cut, Square):
-                    crop_square(rgb, cut, crop)
-                else:
-                    crop_resize(rgb, cut, crop)
+                crop_square(rgb, cut, crop)
                 found["crops"] += pieces(crop)
                 if side == 64:  # what the gender model gets, and its mirror image
                     half = crop.reshape(3, 32, 2, 32, 2).mean(axis=(2, 4), dtype=np.float32)

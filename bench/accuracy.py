@@ -15,7 +15,7 @@ whose faces are all of one kind.
 
 from __future__ import annotations
 
-__all__ = ["benchmark"]
+__all__ = ["benchmark", "frames_of", "scaled"]
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -63,14 +63,14 @@ def benchmark(effort: Effort) -> Outcome:
     looks: list[_Look] = []
     absent = []
     with Sheet(SHEETS / f"{labels.stem}.html") as sheet:
-        for row, frame in _frames(read_labels(labels), root):
+        for row, frame in frames_of(read_labels(labels), root):
             if frame is None:
                 absent.append(row.name)
                 continue
             again = row.places is not None and row.scene != "street" and not effort.is_quick
             for shrunk in _SMALLER if again else (1.0,):
                 width = min(_WIDTH, frame.width)
-                rgb = _scaled(frame, round(width * shrunk))
+                rgb = scaled(frame, round(width * shrunk))
                 judged = judge(row, finder.find(rgb), rgb.shape[1] / frame.width)
                 looks.append(_Look(row, shrunk, judged))
                 if shrunk == 1.0:
@@ -106,7 +106,7 @@ def _finder() -> PeopleFinder:
         raise BenchmarkFailed(str(error)) from None
 
 
-def _frames(
+def frames_of(
     rows: Sequence[Labelled], root: Path
 ) -> Iterator[tuple[Labelled, av.VideoFrame | None]]:
     """Each labelled frame; None where its file is not there or ends before it."""
@@ -130,7 +130,7 @@ def _frames(
             yield row, None
 
 
-def _scaled(frame: av.VideoFrame, width: int) -> NDArray[np.uint8]:
+def scaled(frame: av.VideoFrame, width: int) -> NDArray[np.uint8]:
     height = max(1, round(frame.height * width / frame.width))
     scaled = VideoReformatter().reformat(
         frame, width=width, height=height, format="rgb24", interpolation=Interpolation.BILINEAR

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from bench.harness import Comparison, Effort, Figure, measured, percentile
 from bench.pipeline import MODELS
 from models import Arena, ModelError, ModelStore, Provider, open_session, shipped_manifest
+from models.attributes import MASK_SIDE
 from models.library import onnxruntime
 
 _PROVIDERS: tuple[Provider, ...] = ("cpu", "cuda", "tensorrt")
@@ -102,7 +103,9 @@ def _cases(provider: Provider, effort: Effort) -> Iterator[_Case]:
                 for width, height in _SIZES[name][: 1 if effort.is_quick else None]:
                     yield _Case(name, (1, 3, height, width), count)
             else:
-                height, width = (int(side) for side in spec.input.shape[2:])
+                height, width = (
+                    int(side) if side.isdigit() else MASK_SIDE for side in spec.input.shape[2:]
+                )
                 for batch in _BATCHES:
                     yield _Case(name, (batch, 3, height, width), count)
 

@@ -49,10 +49,10 @@ def measure_looking(effort: Effort) -> tuple[list[Figure], list[str]]:
     figures = []
     for width in (768,) if effort.is_quick else _WIDTHS:
         pictures = list(_street(width))
-        figures += [
-            _measure(f"a picture of the street, {width} wide", pictures, width, n, meter, effort)
-            for n in threads
-        ]
+        # Faces are looked for at the picture's own width: what is asked is what a width costs.
+        search = Search(face_width=width)
+        name = f"a picture of the street, {width} wide"
+        figures += [_measure(name, pictures, width, n, meter, effort, search) for n in threads]
     try:
         crowd = _crowd()
     except BenchmarkFailed as error:
@@ -60,7 +60,7 @@ def measure_looking(effort: Effort) -> tuple[list[Figure], list[str]]:
     for n in threads:
         name = "a picture of a hundred faces"
         target = Target(of="value", most=_MOST_FOR_A_CROWD) if n == threads[-1] else None
-        figures.append(_measure(name, [crowd], _CROWD[0], n, meter, effort, target))
+        figures.append(_measure(name, [crowd], _CROWD[0], n, meter, effort, Search(), target))
     return figures, lacking
 
 
@@ -71,10 +71,9 @@ def _measure(
     threads: int,
     meter: EnergyMeter,
     effort: Effort,
+    search: Search,
     target: Target | None = None,
 ) -> Figure:
-    # Faces are looked for at the picture's own width: what is asked here is what a width costs.
-    search = Search(face_width=width)
     ours = _counter(threads, search)
     bare = BareLoop(MODELS, threads=threads, width=width, search=search)
     # What lies outside a region is made black, so each run has a picture of its own.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["CrowdCounter", "CrowdSettings"]
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -206,6 +207,7 @@ class CrowdCounter(Actor, domain=Domain.CROWD):
                         people=sum(cell.people for cell in cells),
                         cells=cells,
                         age_bands=self.settings.age_bands,
+                        interval=min(60, max(1, math.ceil(self.settings.interval))),
                     )
                 )
         self.packets_skipped.add(self._decoder.skipped - skipped)

@@ -66,3 +66,6 @@ class PictureCount(Message, sensitivity=Sensitivity.AGGREGATE):
     )
     """Years at which the second, third and fourth age band begin; the same in every picture of a
     camera, from its configuration."""
+    interval: Annotated[int, msgspec.Meta(ge=1, le=60)] = 1
+    """Seconds, rounded up, in which a camera is looked at once where nothing hinders it; from its
+    configuration."""

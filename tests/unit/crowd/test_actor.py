@@ -112,7 +112,7 @@ async def test_counts_arrive(
         assert status.crashes == 0
     for count in counts.messages:
         assert sum(cell.people for cell in count.cells) == count.people
-        assert count.place == "crossing"
+        assert (count.place, count.interval) == ("crossing", 1)
         assert abs(count.taken_at - time.time()) < 60
         assert 2 <= count.people <= 9
     opened = [event for event in log if event["event"] == "models opened"]

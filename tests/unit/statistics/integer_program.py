@@ -77,16 +77,19 @@ class IntegerProgram:
             ),
             shape=(len(rows), len(costs)),
         )
-        found = milp(
-            costs,
-            integrality=np.ones_like(costs),
-            bounds=Bounds(*np.array(self._bounds).T),
-            constraints=LinearConstraint(
-                matrix, [row[1] for row in rows], [row[2] for row in rows]
-            ),
-            options={"time_limit": _SECONDS},
-        )
-        if found.status == _INFEASIBLE:
+        limits = LinearConstraint(matrix, [row[1] for row in rows], [row[2] for row in rows])
+        # Of SciPy 1.17's HiGHS, presolve called a program infeasible that is not: it is asked twice.
+        for presolve in (True, False):
+            found = milp(
+                costs,
+                integrality=np.ones_like(costs),
+                bounds=Bounds(*np.array(self._bounds).T),
+                constraints=limits,
+                options={"time_limit": _SECONDS, "presolve": presolve},
+            )
+            if found.status != _INFEASIBLE:
+                break
+        else:
             return None
         if found.x is None or found.status:
             raise Unsolved(found.message)

@@ -78,7 +78,7 @@ class IntegerProgram:
             shape=(len(rows), len(costs)),
         )
         limits = LinearConstraint(matrix, [row[1] for row in rows], [row[2] for row in rows])
-        # Of SciPy 1.17's HiGHS, presolve called a program infeasible that is not: it is asked twice.
+        # HiGHS (in SciPy 1.17) with presolve called a program infeasible that is not: asked twice.
         for presolve in (True, False):
             found = milp(
                 costs,

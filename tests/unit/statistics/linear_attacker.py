@@ -154,10 +154,9 @@ class UnknownSlice:
         """A solution in which the peak is this. None: that is impossible."""
         return self.program.solution([(self.peak(group), people, people)])
 
-    def with_somebody_throughout(self, group: Group) -> list[int] | None:
-        """A solution in which every picture shows somebody of a group. None: that is impossible."""
-        somebody = [(self.of(group, kind), 1, math.inf) for kind in range(len(self.alike))]
-        return self.program.solution(somebody)
+    def with_somebody(self, group: Group) -> list[int] | None:
+        """A solution in which a picture shows somebody of a group. None: that is impossible."""
+        return self.program.solution([(self.in_all(group), 1, math.inf)])
 
     def read(self, solution: Sequence[int]) -> Pictures:
         """The pictures of a solution."""
@@ -219,9 +218,9 @@ class Attack:
         """All slices, with this peak of a group in one of them. None: that is impossible."""
         return self._find(lambda unknown: unknown[which].with_peak(group, people))
 
-    def pictures_with_somebody_throughout(self, group: Group, which: int) -> list[Pictures] | None:
-        """All slices, with somebody of a group in every picture of one. None: impossible."""
-        return self._find(lambda unknown: unknown[which].with_somebody_throughout(group))
+    def pictures_with_somebody(self, group: Group, which: int) -> list[Pictures] | None:
+        """All slices, with somebody of a group in one of them. None: that is impossible."""
+        return self._find(lambda unknown: unknown[which].with_somebody(group))
 
     def low_peak(self, group: Group, which: int) -> int:
         """A peak as low as is found soon."""

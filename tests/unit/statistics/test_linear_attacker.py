@@ -128,15 +128,15 @@ def open_to_any_number_below_k(slices: list[Pictures], k: int, data: st.DataObje
 def test_each_person_may_have_any_attributes(
     slices: list[Pictures], k: int, cells: list[Attributes]
 ) -> None:
-    """Even somebody who is known to have been there all the time."""
+    """Somebody who is known to have been there may have been in any cell."""
     (pictures,) = slices
     released = release_people(raw(pictures), k)
     attack = Attack([released], [len(pictures)], [only(cell) for cell in cells], MOST)
     for cell in cells:
-        found = attack.pictures_with_somebody_throughout(only(cell), 0)
+        found = attack.pictures_with_somebody(only(cell), 0)
         assert found is not None, (released, cell)
         assert release_people(raw(found[0]), k) == released
-        assert all(cell in {one[:3] for one in table} for table in found[0])
+        assert any(cell == one[:3] for table in found[0] for one in table)
 
 
 # -- the attacker is able to find something ----------------------------------------------------

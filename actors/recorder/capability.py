@@ -215,6 +215,10 @@ class RecordingExpiry(Capability, kind=Storage("security"), rights="list and del
             key=lambda name: (started[name], name),
         )
 
+    def started_at(self, name: str) -> int | None:
+        """When a segment's first frame was captured (µs since 1970), by its name."""
+        return start_of(name)
+
     def delete(self, names: Iterable[str]) -> Deletion:
         """Remove files, index rows and what the index's log holds of them.
 

@@ -9,11 +9,15 @@ from typing import ClassVar
 
 import trio
 
+from actors.ledger.receipts import DeletionReason, RecordingsDeleted
 from actors.recorder.capability import RecordingExpiry, StorageTrouble
-from runtime import Actor, Domain, Duration, Needs, Reading, Settings, reading
+from runtime import Actor, Domain, Duration, Needs, Outlet, Reading, Settings, outlet, reading
 
 _LIMIT = Duration(14 * 86_400)
 _SHORTEST = Duration(60)
+_MOST_SEGMENTS = 1_000_000
+"""In one receipt, and no disk has as many."""
+_LATEST = 0xFFFF_FFFF
 
 
 class RetentionSettings(Settings, frozen=True, kw_only=True):
@@ -46,15 +50,19 @@ class Retention(Actor, domain=Domain.SECURITY):
 
     The first sweep is over before the actor counts as started, so that a pole that was off for
     long deletes first. A segment that can't be deleted holds up no other; it is reported and
-    tried again at every sweep. The deletion may be late by one sweep.
+    tried again at every sweep. The deletion may be late by one sweep. What was deleted is reported
+    for the ledger; where that has no room, the next report tells it as well, and nothing is kept
+    longer for it.
     """
 
     recordings: Needs[RecordingExpiry]
+    deletions: Outlet[RecordingsDeleted] = outlet(per_second=1)
     settings: RetentionSettings
     sweeps: Reading = reading(vital=True)
     segments_deleted: Reading
 
     async def start(self) -> None:
+        self._unreported: list[int] = []
         await self._sweep()
 
     async def run(self) -> None:
@@ -71,12 +79,35 @@ class Retention(Actor, domain=Domain.SECURITY):
                 self.segments_deleted.add(len(deleted))
                 if deleted:
                     self.log.info("expired segments deleted", segments=len(deleted))
+                    self._unreported += map(self._second_of, deleted)
                 for name, reason in failed.items():
                     self.log.error("expired segment not deleted", segment=name, reason=reason)
         except StorageTrouble as trouble:
             self.log.error("sweep not completed", reason=str(trouble))
         else:
             self.sweeps.add()
+        self._report()
+
+    def _report(self) -> None:
+        if not self._unreported:
+            return
+        times = [second for second in self._unreported if second]
+        try:
+            self.deletions.send_nowait(
+                RecordingsDeleted(
+                    reason=DeletionReason.EXPIRED,
+                    segments=min(len(self._unreported), _MOST_SEGMENTS),
+                    oldest=min(times, default=0),
+                    newest=max(times, default=0),
+                )
+            )
+        except trio.WouldBlock:
+            return
+        self._unreported.clear()
+
+    def _second_of(self, name: str) -> int:
+        """When a segment began, in seconds since 1970; 0 for one whose name does not tell."""
+        return max(0, min((self.recordings.started_at(name) or 0) // 1_000_000, _LATEST))
 
     def _now(self) -> float:
         """Seconds since 1970."""

@@ -87,7 +87,7 @@ class LedgerRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     kind: str
     at: datetime
-    """When it was appended, by the pole's wall clock (UTC). It may go back where the clock does."""
+    """When it was noted, by the pole's wall clock (UTC). It goes back where the clock does."""
     by: str
     """Which actor appended it, or ``pole``."""
     entry: msgspec.Raw

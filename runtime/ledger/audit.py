@@ -19,9 +19,9 @@ from runtime.errors import LedgerDamaged, LedgerRefused, LedgerTrouble, NoteRefu
 from runtime.ledger.checkpoint import Checkpoint, read_checkpoint
 from runtime.ledger.entry import Entry, LedgerRecord, decode_record
 from runtime.ledger.files import CHECKPOINT, ENTRIES
-from runtime.ledger.merkle import Frontier, consistency_proof, inclusion_proof, is_consistent
+from runtime.ledger.merkle import Frontier, consistency_proof, inclusion_proof
 from runtime.ledger.note import Note, VerifierKey
-from runtime.ledger.proof import InclusionProof
+from runtime.ledger.proof import ConsistencyProof, InclusionProof
 
 _BUFFER = 1024 * 1024
 
@@ -193,24 +193,20 @@ class LedgerFolder:
             ) from None
         return proof
 
-    def prove_extends(self, old: Checkpoint) -> tuple[bytes, ...]:
-        """That the log with this older checkpoint is the beginning of this one, as the hashes of a
-        consistency proof (RFC 9162, 2.1.4). Raises LedgerDamaged where it is not."""
+    def prove_growth(self, old: Checkpoint) -> ConsistencyProof:
+        """That the log with this older checkpoint is the beginning of this one. Raises
+        LedgerDamaged where it is not."""
         leaves = [sha256(b"\0" + line).digest() for line in self._signed_lines()]
-        if old.size <= len(leaves):
-            path = consistency_proof(leaves, old.size)
-            if is_consistent(
-                old_size=old.size,
-                old_root=old.root,
-                new_size=self.signed.size,
-                new_root=self.signed.root,
-                path=path,
-            ):
-                return tuple(path)
-        raise LedgerDamaged(
-            f"the log with {old.size} entries is no beginning of the one in {self.folder}: it was "
-            "rolled back, forked or changed."
-        )
+        try:
+            path = tuple(consistency_proof(leaves, old.size))
+            proof = ConsistencyProof(old.size, path, self.note)
+            proof.verify(old, self.key)
+        except (IndexError, NoteRefused):
+            raise LedgerDamaged(
+                f"the log with {old.size} entries is no beginning of the one in {self.folder}: it "
+                "was rolled back, forked or changed."
+            ) from None
+        return proof
 
     def _signed_lines(self) -> Iterator[bytes]:
         number = 0

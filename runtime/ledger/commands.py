@@ -23,7 +23,7 @@ from runtime.ledger.checkpoint import read_checkpoint
 from runtime.ledger.entry import LedgerRecord, decode_record, load_entry_types
 from runtime.ledger.files import CHECKPOINT, public_key
 from runtime.ledger.note import Note, SignatureType, SigningKey, VerifierKey, base64_of
-from runtime.ledger.proof import InclusionProof
+from runtime.ledger.proof import ConsistencyProof, InclusionProof
 from runtime.ledger.writer import kept_checkpoint_path, ledger_folder
 
 _OK, _FAILED = 0, 1
@@ -160,8 +160,13 @@ def _open(arguments: argparse.Namespace) -> tuple[LedgerFolder, Path | None, lis
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    is_proof = arguments.where.is_file() and InclusionProof.is_proof(_read(arguments.where))
-    work = _verify_proof if is_proof else _verify_ledger
+    work = _verify_ledger
+    if arguments.where.is_file():
+        data = _read(arguments.where)
+        if InclusionProof.is_proof(data):
+            work = _verify_entry
+        elif ConsistencyProof.is_proof(data):
+            work = _verify_growth
     if not arguments.json:
         return work(arguments)
     try:
@@ -228,19 +233,11 @@ def _audit_json(found: Audit, key: VerifierKey, warnings: Sequence[str]) -> dict
     }
 
 
-def _verify_proof(arguments: argparse.Namespace) -> int:
+def _verify_entry(arguments: argparse.Namespace) -> int:
     warnings = load_entry_types()
-    if arguments.key is None:
-        raise NoteRefused("a proof is verified with the pole's public key: name it by --key.")
-    key = _key_of(arguments.key)
     proof = InclusionProof.parse(_read(arguments.where))
-    there, note = proof.verify(key)
-    seen = []
-    for witness in map(_key_of, arguments.witness):
-        at = note.verify(witness)
-        if at is None:
-            raise NoteRefused(f"the proof's checkpoint is not cosigned by {witness.name}.")
-        seen.append((witness.name, at))
+    there, note = proof.verify(_required_key(arguments))
+    seen = _cosignatures(arguments, note)
     record, _ = decode_record(proof.line)
     if arguments.json:
         _print_json(
@@ -257,9 +254,56 @@ def _verify_proof(arguments: argparse.Namespace) -> int:
         return _OK
     print(f"✓ this is entry {proof.index} of the log {there.origin} with {_count(there.size)}:")
     print(_line(proof.index, record))
-    for name, at in seen:
-        print(f"  ✓ {name} saw that log at {_time(datetime.fromtimestamp(at, UTC))}")
+    _print_cosignatures(seen)
     return _OK
+
+
+def _verify_growth(arguments: argparse.Namespace) -> int:
+    key = _required_key(arguments)
+    if len(arguments.checkpoint) != 1:
+        raise NoteRefused(
+            "a proof that a log only grew is verified with the older checkpoint: name the one that "
+            "you have kept by --checkpoint."
+        )
+    old, _ = read_checkpoint(_read(arguments.checkpoint[0]), key)
+    there, note = ConsistencyProof.parse(_read(arguments.where)).verify(old, key)
+    seen = _cosignatures(arguments, note)
+    if arguments.json:
+        _print_json(
+            {
+                "ok": True,
+                "origin": there.origin,
+                "old_size": old.size,
+                "size": there.size,
+                "cosigned": [{"witness": name, "at": at} for name, at in seen],
+            }
+        )
+        return _OK
+    print(f"✓ the log {there.origin} with {_count(there.size)} goes on from that with {old.size:,}")
+    _print_cosignatures(seen)
+    return _OK
+
+
+def _required_key(arguments: argparse.Namespace) -> VerifierKey:
+    if arguments.key is None:
+        raise NoteRefused("a proof is verified with the pole's public key: name it by --key.")
+    return _key_of(arguments.key)
+
+
+def _cosignatures(arguments: argparse.Namespace, note: Note) -> list[tuple[str, int]]:
+    """When each witness that is asked for signed this note."""
+    seen = []
+    for witness in map(_key_of, arguments.witness):
+        at = note.verify(witness)
+        if at is None:
+            raise NoteRefused(f"the proof's checkpoint is not cosigned by {witness.name}.")
+        seen.append((witness.name, at))
+    return seen
+
+
+def _print_cosignatures(seen: Sequence[tuple[str, int]]) -> None:
+    for name, at in seen:
+        print(f"  ✓ {name} saw it at {_time(datetime.fromtimestamp(at, UTC))}")
 
 
 # -- show ---------------------------------------------------------------------------------------
@@ -310,28 +354,19 @@ def _prove(arguments: argparse.Namespace) -> int:
     ledger, _, warnings = _open(arguments)
     for warning in warnings:
         print(f"! {warning}", file=sys.stderr)
+    proof: InclusionProof | ConsistencyProof
     if arguments.entry is not None:
         proof = ledger.prove(arguments.entry)
-        made = {
-            "index": proof.index,
-            "entry": base64_of(proof.line),
-            "path": [base64_of(one) for one in proof.path],
-            "checkpoint": proof.checkpoint.decode(),
-        }
-        text = proof.to_text()
+        made = {"index": proof.index, "entry": base64_of(proof.line)}
     else:
         old, _ = read_checkpoint(_read(arguments.since), ledger.key)
-        path = [base64_of(one) for one in ledger.prove_extends(old)]
-        made = {
-            "old_size": old.size,
-            "old_root": base64_of(old.root),
-            "path": path,
-            "checkpoint": ledger.note.decode(),
-        }
-        lines = "".join(f"{one}\n" for one in path)
-        text = f"consistency {old.size} {ledger.signed.size}\n{lines}\n{ledger.note.decode()}"
+        proof = ledger.prove_growth(old)
+        made = {"old_size": old.size, "old_root": base64_of(old.root)}
+    text = proof.to_text()
     if arguments.json:
-        text = f"{msgspec.json.format(msgspec.json.encode(made)).decode()}\n"
+        path = [base64_of(one) for one in proof.path]
+        whole = {**made, "path": path, "checkpoint": proof.checkpoint.decode()}
+        text = f"{msgspec.json.format(msgspec.json.encode(whole)).decode()}\n"
     if arguments.to is None:
         sys.stdout.write(text)
     else:

@@ -43,7 +43,8 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o600, lasting: bool = 
     With ``lasting``, the content is on the disk before it takes the old one's place.
     """
     new = path.with_name(path.name + _NEW)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    new.unlink(missing_ok=True)  # what an earlier attempt left, in whatever mode
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         rest = memoryview(data)
         while rest:

@@ -1,9 +1,8 @@
-"""What may stand in a ledger: bounded fields, declared kinds, and nothing that could be a person."""
+"""What may stand in a ledger: bounded fields, declared kinds, nothing that could be a person."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -36,11 +35,10 @@ class Colour(enum.Enum):
 
 
 @pytest.fixture(autouse=True)
-def own_kinds(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def own_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test declares is forgotten after it."""
     for name in ("_kinds", "_words", "_decoders"):
         monkeypatch.setattr(entry_module, name, dict(getattr(entry_module, name)))
-    yield
 
 
 def declare_full() -> type[Receipt]:
@@ -151,7 +149,7 @@ def test_a_field_in_which_a_person_would_fit_is_refused(base: type, field: Any) 
         cls: Any = type(Receipt)("Loose", (Receipt,), namespace, sensitivity=OPERATIONAL)
     else:
         cls = msgspec.defstruct("Loose", [("field", field)], bases=(PoleEntry,), frozen=True)
-    with pytest.raises(DeclarationError, match="'field'.*the ledger holds none"):
+    with pytest.raises(DeclarationError, match=r"'field'.*the ledger holds none"):
         ledger_entry("test-loose")(cls)
     assert "test-loose" not in known_kinds()
 

@@ -139,9 +139,7 @@ def test_every_proof_of_growth_in_small_logs_holds_for_its_logs_alone() -> None:
 
 def test_a_log_is_no_beginning_of_a_shorter_one() -> None:
     roots = [root_of(MANY[:size]) for size in (5, 3)]
-    assert not is_consistent(
-        old_size=5, old_root=roots[0], new_size=3, new_root=roots[1], path=[]
-    )
+    assert not is_consistent(old_size=5, old_root=roots[0], new_size=3, new_root=roots[1], path=[])
 
 
 @pytest.mark.parametrize("index", [-1, 3])

@@ -13,9 +13,7 @@ from runtime.ledger.note import Note, SignatureType, SigningKey, VerifierKey, is
 
 # From the documentation of golang.org/x/mod/sumdb/note, which C2SP's signed-note describes.
 NEUMANN = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
-NEUMANN_SECRET = (
-    "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz\n"
-)
+NEUMANN_SECRET = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz\n"
 NEUMANN_TEXT = (
     "If you think cryptography is the answer to your problem,\n"
     "then you don't know what your problem is.\n"
@@ -56,10 +54,10 @@ def test_checkpoints_as_c2sp_writes_them() -> None:
     found = Checkpoint.from_text(text)
     assert (found.origin, found.size, found.text) == ("example.com/behind-the-sofa", 20852163, text)
     note = Note.parse(
-        f"{text}\n— example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URY"
-        "N7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n"
-        "— witness.example.com/w1 jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB9dlrDJsX3"
-        "b2oyin1nPZqhf5nNo0xUe+mbIUBkBIfZ+qnA==\n".encode()
+        f"{text}\n— example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4"
+        "URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n"
+        "— witness.example.com/w1 jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB9dlrD"
+        "JsX3b2oyin1nPZqhf5nNo0xUe+mbIUBkBIfZ+qnA==\n".encode()
     )
     assert [one.name for one in note.signatures] == [found.origin, "witness.example.com/w1"]
     # A cosignature begins with the time at which it was made.
@@ -112,7 +110,9 @@ def test_a_checkpoint_of_another_log_is_refused() -> None:
 def test_a_false_signature_refuses_the_whole_note() -> None:
     good = Note(CHECKPOINT.text).signed(KEY)
     forged = Note(CHECKPOINT.text.replace("7", "8"), good.signatures)
-    with pytest.raises(NoteRefused, match=r"the signature of pole\.example/1 on this note is false"):
+    with pytest.raises(
+        NoteRefused, match=r"the signature of pole\.example/1 on this note is false"
+    ):
         forged.verify(KEY.verifier)
     both = Note(CHECKPOINT.text, (*good.signatures, *Note("x\n").signed(KEY).signatures))
     with pytest.raises(NoteRefused, match="false"):
@@ -137,7 +137,7 @@ def test_every_changed_byte_of_a_note_is_noticed(witness: SigningKey) -> None:
         b"",
         b"text\n",
         b"text\n\n",
-        "text\n\n- name AAAAAAAA\n".encode(),
+        b"text\n\n- name AAAAAAAA\n",
         "text\n\n— name\n".encode(),
         "text\n\n— na+me AAAAAAAA\n".encode(),
         "text\n\n— name AAAA\n".encode(),
@@ -145,7 +145,7 @@ def test_every_changed_byte_of_a_note_is_noticed(witness: SigningKey) -> None:
         "text\n\n— name AAAAAAAA".encode(),
         "te\txt\n\n— name AAAAAAAA\n".encode(),
         b"\xff\n\n\xe2\x80\x94 name AAAAAAAA\n",
-        "text\n\n".encode() + "— name AAAAAAAA\n".encode() * 65,
+        b"text\n\n" + "— name AAAAAAAA\n".encode() * 65,
         b"x" * 70_000,
     ],
 )
@@ -156,7 +156,14 @@ def test_what_is_no_note(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "name", "name+00000000+AAAA", NEUMANN.replace("c74f", "c74e"), f"x{NEUMANN}", NEUMANN[:-4]],
+    [
+        "",
+        "name",
+        "name+00000000+AAAA",
+        NEUMANN.replace("c74f", "c74e"),
+        f"x{NEUMANN}",
+        NEUMANN[:-4],
+    ],
 )
 def test_what_is_no_key(text: str) -> None:
     with pytest.raises(NoteRefused, match="no verifier key"):

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["Deletion", "OpenSegment", "RecordingExpiry", "RecordingStore", "StorageTrouble"]
+__all__ = [
+    "Deletion",
+    "OpenSegment",
+    "RecordingExpiry",
+    "RecordingStore",
+    "StorageTrouble",
+    "started_at",
+]
 
 import fcntl
 import os
@@ -215,10 +222,6 @@ class RecordingExpiry(Capability, kind=Storage("security"), rights="list and del
             key=lambda name: (started[name], name),
         )
 
-    def started_at(self, name: str) -> int | None:
-        """When a segment's first frame was captured (µs since 1970), by its name."""
-        return start_of(name)
-
     def delete(self, names: Iterable[str]) -> Deletion:
         """Remove files, index rows and what the index's log holds of them.
 
@@ -238,6 +241,12 @@ class RecordingExpiry(Capability, kind=Storage("security"), rights="list and del
                 _sync_folder(self._folder)
             self._index.forget(result.deleted)
         return result
+
+
+def started_at(name: str) -> int | None:
+    """When a segment's first frame was captured (µs since 1970), by its name; None where that is no
+    segment's name."""
+    return start_of(name)
 
 
 @contextmanager

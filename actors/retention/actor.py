@@ -10,7 +10,7 @@ from typing import ClassVar
 import trio
 
 from actors.ledger.receipts import DeletionReason, RecordingsDeleted
-from actors.recorder.capability import RecordingExpiry, StorageTrouble
+from actors.recorder.capability import RecordingExpiry, StorageTrouble, started_at
 from runtime import Actor, Domain, Duration, Needs, Outlet, Reading, Settings, outlet, reading
 
 _LIMIT = Duration(14 * 86_400)
@@ -61,8 +61,10 @@ class Retention(Actor, domain=Domain.SECURITY):
     sweeps: Reading = reading(vital=True)
     segments_deleted: Reading
 
+    _unreported = 0
+    _span: tuple[int, ...] = ()
+
     async def start(self) -> None:
-        self._unreported: list[int] = []
         await self._sweep()
 
     async def run(self) -> None:
@@ -79,7 +81,7 @@ class Retention(Actor, domain=Domain.SECURITY):
                 self.segments_deleted.add(len(deleted))
                 if deleted:
                     self.log.info("expired segments deleted", segments=len(deleted))
-                    self._unreported += map(self._second_of, deleted)
+                    self._remember(deleted)
                 for name, reason in failed.items():
                     self.log.error("expired segment not deleted", segment=name, reason=reason)
         except StorageTrouble as trouble:
@@ -88,26 +90,30 @@ class Retention(Actor, domain=Domain.SECURITY):
             self.sweeps.add()
         self._report()
 
+    async def stop(self) -> None:
+        self._report()
+
+    def _remember(self, deleted: list[str]) -> None:
+        starts = [start // 1_000_000 for name in deleted if (start := started_at(name)) is not None]
+        seconds = [*self._span, *(max(0, min(start, _LATEST)) for start in starts)]
+        self._unreported += len(deleted)
+        self._span = (min(seconds), max(seconds)) if seconds else ()
+
     def _report(self) -> None:
         if not self._unreported:
             return
-        times = [second for second in self._unreported if second]
+        oldest, newest = self._span or (0, 0)
+        receipt = RecordingsDeleted(
+            reason=DeletionReason.EXPIRED,
+            segments=min(self._unreported, _MOST_SEGMENTS),
+            oldest=oldest,
+            newest=newest,
+        )
         try:
-            self.deletions.send_nowait(
-                RecordingsDeleted(
-                    reason=DeletionReason.EXPIRED,
-                    segments=min(len(self._unreported), _MOST_SEGMENTS),
-                    oldest=min(times, default=0),
-                    newest=max(times, default=0),
-                )
-            )
+            self.deletions.send_nowait(receipt)
         except trio.WouldBlock:
             return
-        self._unreported.clear()
-
-    def _second_of(self, name: str) -> int:
-        """When a segment began, in seconds since 1970; 0 for one whose name does not tell."""
-        return max(0, min((self.recordings.started_at(name) or 0) // 1_000_000, _LATEST))
+        self._unreported, self._span = 0, ()
 
     def _now(self) -> float:
         """Seconds since 1970."""

@@ -49,14 +49,24 @@ _PATIENCE = 5.0
 """Seconds to wait for another writer, who needs milliseconds."""
 _BETWEEN = 0.002
 _BUFFER = 1024 * 1024
+_KEEP_EVERY = 1000
+"""Entries between two times that the frontier is kept: so many more are read at the next start."""
 
 
 class _Resume(msgspec.Struct, frozen=True):
-    """The frontier as it lies in its file. It is believed only where its root is the signed one."""
+    """The frontier as it lies in its file. It may be old or torn, and is believed only where it is
+    whole and what follows leads from it to the signed root."""
 
     size: int
     offset: int
     peaks: tuple[str, ...]
+    check: str = ""
+    """Of the rest. A wrong offset would make a torn tail of good entries."""
+
+    def checked(self) -> str:
+        """What ``check`` should be."""
+        rest = msgspec.json.encode((self.size, self.offset, self.peaks))
+        return sha256(rest).hexdigest()
 
 
 def create_log(folder: Path, origin: str) -> None:
@@ -93,8 +103,8 @@ class LedgerLog:
     """A handle to append by. Its methods block, and may be called from any thread.
 
     Opening one reads the whole log and holds it against the checkpoint, which takes some seconds
-    a million entries; with ``resume`` it believes the frontier, where that has the signed root,
-    and reads what follows.
+    a million entries. With ``resume`` it begins at the frontier that was kept last, and reads the
+    whole only where that does not lead to the signed root.
     """
 
     def __init__(self, folder: Path, *, resume: bool = False) -> None:
@@ -105,6 +115,7 @@ class LedgerLog:
         self._loaded = False
         self._frontier = Frontier()
         self._offset = 0
+        self._frontier_kept = 0
         self._cut = self._cut_said = 0
         self._last_line = b""
         try:
@@ -170,6 +181,8 @@ class LedgerLog:
         """Give the file back."""
         with self._lock:
             if self._descriptor >= 0:
+                if self._loaded and self._frontier.size > self._frontier_kept:
+                    self._keep_frontier()
                 os.close(self._descriptor)
                 self._descriptor = -1
 
@@ -216,7 +229,8 @@ class LedgerLog:
             raise
         self._frontier, self._offset = frontier, size + len(data)
         self._last_line = lines[-1]
-        self._keep_frontier()
+        if frontier.size >= self._frontier_kept + _KEEP_EVERY:
+            self._keep_frontier()
 
     def _sign(self, frontier: Frontier) -> None:
         there = Checkpoint(self._key.verifier.name, frontier.size, frontier.root())
@@ -228,8 +242,10 @@ class LedgerLog:
         known = _Resume(
             self._frontier.size, self._offset, tuple(peak.hex() for peak in self._frontier.peaks)
         )
+        data = msgspec.json.encode(msgspec.structs.replace(known, check=known.checked()))
         with suppress(OSError):
-            replace_file(self.folder / FRONTIER, msgspec.json.encode(known), lasting=False)
+            replace_file(self.folder / FRONTIER, data, lasting=False)
+            self._frontier_kept = self._frontier.size
 
     # -- reading what is there --------------------------------------------------------------
 
@@ -258,10 +274,9 @@ class LedgerLog:
 
     def _load(self) -> None:
         signed = self._signed()
-        self._frontier, self._offset, self._last_line = Frontier(), 0, b""
-        if self._resume and (known := self._resumed(signed)) is not None:
-            self._frontier, self._offset = known
-        self._read_on(signed)
+        if not (self._resume and self._resumed(signed)):
+            self._frontier, self._offset, self._last_line = Frontier(), 0, b""
+            self._read_on(signed)
         self._loaded = True
 
     def _read_on(self, signed: Checkpoint) -> None:
@@ -323,21 +338,22 @@ class LedgerLog:
                 f"the checkpoint in {self.folder} can't be believed: {error}"
             ) from None
 
-    def _resumed(self, signed: Checkpoint) -> tuple[Frontier, int] | None:
+    def _resumed(self, signed: Checkpoint) -> bool:
+        """Try to begin at the kept frontier. False where it does not lead to what is signed."""
         try:
-            data = (self.folder / FRONTIER).read_bytes()
-            known = msgspec.json.decode(data, type=_Resume)
+            known = msgspec.json.decode((self.folder / FRONTIER).read_bytes(), type=_Resume)
             frontier = Frontier(known.size, [bytes.fromhex(peak) for peak in known.peaks])
         except (OSError, ValueError, msgspec.MsgspecError):
-            return None
-        if (frontier.size, frontier.root()) != (signed.size, signed.root):
-            return None
-        if known.offset and not self._is_line_end(known.offset - 1):
-            return None
-        return frontier, known.offset
-
-    def _is_line_end(self, place: int) -> bool:
-        return place >= 0 and os.pread(self._descriptor, 1, place) == b"\n"
+            return False
+        if known.check != known.checked() or known.size > signed.size:
+            return False
+        self._frontier, self._offset, self._last_line = frontier, known.offset, b""
+        try:
+            self._read_on(signed)
+        except LedgerDamaged:
+            return False
+        self._frontier_kept = known.size
+        return True
 
 
 @contextmanager

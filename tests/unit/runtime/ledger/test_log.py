@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -11,13 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from runtime.errors import LedgerDamaged, LedgerRefused, LedgerTrouble
 from runtime.ledger.entry import decode_record
 from runtime.ledger.files import CHECKPOINT, ENTRIES, FRONTIER, PUBLIC_KEY, SIGNING_KEY
 from runtime.ledger.kinds import TailCut
-from runtime.ledger.log import LedgerLog, create_log
+from runtime.ledger.log import LedgerLog, _Resume, create_log
 from runtime.ledger.merkle import leaf_hash, root_of
 from tests.ledgers import entries_of, line, lines, new_log
 
@@ -124,7 +126,7 @@ def test_a_batch_cut_at_any_byte_costs_only_what_is_not_whole(tmp_path: Path, re
     folder = tmp_path / "ledger"
     new_log(folder, [1, 2]).close()
     kept = (folder / ENTRIES).read_bytes()
-    batch = b"".join(one + b"\n" for one in lines([3, 4, 5]))
+    batch = b"".join(one + b"\n" for one in lines([3, 4]))
     for cut in range(len(batch) + 1):
         at_cut = tmp_path / "cut"
         shutil.copytree(folder, at_cut)
@@ -132,12 +134,12 @@ def test_a_batch_cut_at_any_byte_costs_only_what_is_not_whole(tmp_path: Path, re
         whole = batch[:cut].count(b"\n")
         log = LedgerLog(at_cut, resume=resume)
         assert log.size == 2 + whole
-        torn = cut - len(b"".join(one + b"\n" for one in lines([3, 4, 5][:whole])))
+        torn = cut - len(b"".join(one + b"\n" for one in lines([3, 4][:whole])))
         assert log.cut == torn
         places = log.append(lines([6]))
         assert places == range(2 + whole + bool(torn), 3 + whole + bool(torn))
         log.close()
-        assert entries_of(at_cut) == [1, 2, *[3, 4, 5][:whole], 6]
+        assert entries_of(at_cut) == [1, 2, *[3, 4][:whole], 6]
         said = [decode_record(one)[1] for one in file_lines(at_cut)]
         assert [one for one in said if isinstance(one, TailCut)] == (
             [TailCut(removed=torn)] if torn else []
@@ -202,16 +204,56 @@ def test_a_lost_or_torn_frontier_costs_nothing(tmp_path: Path, frontier: bytes |
     assert entries_of(tmp_path) == [1, 2, 3, 4]
 
 
-def test_an_old_frontier_is_not_believed(tmp_path: Path) -> None:
-    log = new_log(tmp_path, [1])
+def test_an_old_frontier_is_where_reading_begins(tmp_path: Path) -> None:
+    new_log(tmp_path, range(20)).close()
     old = (tmp_path / FRONTIER).read_bytes()
-    log.append(lines([2]))
+    log = LedgerLog(tmp_path)
+    log.append(lines([20, 21]))
     log.close()
     (tmp_path / FRONTIER).write_bytes(old)
     log = LedgerLog(tmp_path, resume=True)
-    log.append(lines([3]))
+    assert (log.size, log.last_line) == (22, line(21))
+    log.append(lines([22]))
     log.close()
-    assert entries_of(tmp_path) == [1, 2, 3]
+    assert entries_of(tmp_path) == list(range(23))
+
+
+@pytest.mark.parametrize(
+    ("change", "is_whole"),
+    [
+        ({"offset": 1}, False),
+        ({"offset": 0}, False),
+        ({"offset": -1}, False),
+        ({"offset": 10**9}, False),
+        ({"size": 3, "peaks": ("00" * 32,) * 2}, False),
+        ({"size": 3, "peaks": ("00" * 32,) * 2}, True),
+        ({"size": 10**6, "peaks": ("00" * 32,) * (10**6).bit_count()}, True),
+    ],
+)
+def test_a_false_frontier_is_not_believed(
+    tmp_path: Path, change: dict[str, object], is_whole: bool
+) -> None:
+    new_log(tmp_path, range(7)).close()
+    known = msgspec.json.decode((tmp_path / FRONTIER).read_bytes(), type=_Resume)
+    false = msgspec.structs.replace(known, **change)
+    if is_whole:
+        false = msgspec.structs.replace(false, check=false.checked())
+    (tmp_path / FRONTIER).write_bytes(msgspec.json.encode(false))
+    log = LedgerLog(tmp_path, resume=True)
+    assert (log.size, log.cut) == (7, 0)
+    log.append(lines([7]))
+    log.close()
+    assert entries_of(tmp_path) == list(range(8))
+
+
+def test_the_frontier_is_kept_now_and_then(tmp_path: Path) -> None:
+    log = new_log(tmp_path)
+    for first in range(0, 2100, 300):
+        log.append(lines(range(first, first + 300)))
+    known = json.loads((tmp_path / FRONTIER).read_bytes())
+    assert known["size"] == 1200
+    log.close()
+    assert json.loads((tmp_path / FRONTIER).read_bytes())["size"] == 2100
 
 
 @contextmanager

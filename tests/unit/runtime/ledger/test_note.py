@@ -41,7 +41,7 @@ def test_a_published_note_is_verified_and_signed_alike() -> None:
 
 
 def test_a_key_shows_nothing_of_its_secret() -> None:
-    secret = KEY.secret_text().strip().rpartition("+")[2]
+    secret = KEY.secret_text().strip().split("+", 4)[4]
     assert secret not in repr(KEY) + str(KEY) + repr(KEY.verifier) + str(KEY.verifier)
     with pytest.raises(NoteRefused) as refusal:
         SigningKey.from_text(KEY.secret_text().replace("+KEY+", "+KEY+x"))

@@ -47,7 +47,7 @@ class PoleStarted(PoleEntry, frozen=True, kw_only=True):
     configuration: Digest
     """Of the configuration file: ``sha256sum CONF``."""
     blueprint: Digest
-    """Of what was made of it, defaults and types included: ``smartpole graph CONF | sha256sum``."""
+    """Of domains, actors, channels and grants as drawn: ``smartpole graph CONF | sha256sum``."""
     software: Word
     """Version of smartpole."""
     isolation: Isolation | None

@@ -137,6 +137,11 @@ class LedgerLog:
         return self._frontier.size
 
     @property
+    def root(self) -> bytes:
+        """Their root."""
+        return self._frontier.root()
+
+    @property
     def last_line(self) -> bytes:
         """The last entry that this handle read or appended; empty where there was none."""
         return self._last_line

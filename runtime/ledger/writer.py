@@ -210,7 +210,7 @@ class LedgerWriter:
                 f"the ledger in {log.folder} was rolled back: it has {log.size} entries, and the "
                 f"pole has signed {there.size}, by {path}. {remedy}"
             )
-        if log.root_at(there.size) != there.root:
+        if there.root != (log.root if there.size == log.size else log.root_at(there.size)):
             raise LedgerDamaged(
                 f"the ledger in {log.folder} was forked: its first {there.size} entries are not "
                 f"those that the pole has signed, by {path}. {remedy}"
@@ -221,7 +221,7 @@ class LedgerWriter:
         self.note(
             PoleStarted(
                 configuration=blueprint.digest,
-                blueprint=sha256(to_text(blueprint).encode()).hexdigest(),
+                blueprint=sha256(f"{to_text(blueprint)}\n".encode()).hexdigest(),
                 software=version(_PACKAGE),
                 isolation=self._isolation,
                 sandbox=blueprint.pole.sandbox,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 
@@ -142,11 +143,17 @@ async def test_the_demo_works_from_camera_to_every_result(tmp_path: Path, isolat
     verify = [*command[:-2], "ledger", "verify", str(configuration), "--json"]
     audited = await trio.run_process(verify, cwd=ROOT, capture_stdout=True)
     audit = msgspec.json.decode(audited.stdout)
+    graph = [*command[:-2], "graph", str(configuration)]
+    drawn = await trio.run_process(graph, cwd=ROOT, capture_stdout=True)
+    first = (state / "ledger" / "entries.jsonl").read_bytes().splitlines()[0]
+    started = msgspec.json.decode(first)
     assert audit["kinds"] == {
         "pole-started": 1,
         "grant": sum(len(plan.needs) for plan in blueprint.actors.values()),
         "domain-confined": 6,
         "pole-stopped": 1,
     }
+    digests = [sha256(data).hexdigest() for data in (configuration.read_bytes(), drawn.stdout)]
+    assert [started["entry"][name] for name in ("configuration", "blueprint")] == digests
     assert (audit["unsigned"], audit["torn"], audit["unknown"]) == (0, 0, [])
     assert [one["size"] for one in audit["kept"]] == [audit["size"]]

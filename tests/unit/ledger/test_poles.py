@@ -84,7 +84,7 @@ async def test_what_a_pole_and_its_actors_say_stands_in_its_ledger(tmp_path: Pat
     assert [entry for _, entry in found] == [
         PoleStarted(
             configuration=sha256((tmp_path / "pole.toml").read_bytes()).hexdigest(),
-            blueprint=sha256(to_text(pole.blueprint).encode()).hexdigest(),
+            blueprint=sha256(f"{to_text(pole.blueprint)}\n".encode()).hexdigest(),
             software="0.1.0",
             isolation=None,
             sandbox=pole.blueprint.pole.sandbox,

@@ -9,7 +9,18 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 
-from runtime import Digest, Message, PlaceName, Receipt, Sensitivity, Word, ledger_entry
+from runtime import (
+    Actor,
+    Digest,
+    Domain,
+    Message,
+    Outlet,
+    PlaceName,
+    Receipt,
+    Sensitivity,
+    Word,
+    ledger_entry,
+)
 from runtime.errors import DeclarationError, LedgerRefused
 from runtime.ledger import entry as entry_module
 from runtime.ledger.entry import (
@@ -152,6 +163,20 @@ def test_a_field_in_which_a_person_would_fit_is_refused(base: type, field: Any) 
     with pytest.raises(DeclarationError, match=r"'field'.*the ledger holds none"):
         ledger_entry("test-loose")(cls)
     assert "test-loose" not in known_kinds()
+
+
+def test_a_digest_or_word_does_not_leave_a_domain_with_personal_data() -> None:
+    """64 digits hold a picture's share, and which word it is says something as well."""
+    full_type = declare_full()
+    with pytest.raises(DeclarationError, match="so that personal data would fit in"):
+
+        class Recorder(Actor, domain=Domain.SECURITY):
+            receipts: Outlet[full_type]  # type: ignore[valid-type]
+
+    class Statistics(Actor, domain=Domain.PUBLIC):
+        receipts: Outlet[full_type]  # type: ignore[valid-type]
+
+    assert Statistics.declaration.outlets["receipts"].message is full_type
 
 
 def test_only_receipts_and_the_poles_own_entries_are_entries() -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from runtime.capability import Authority, Capability, Storage
 from runtime.errors import LedgerDamaged, LedgerRefused, Unrecoverable
-from runtime.ledger.entry import POLE, Receipt, encode_record
+from runtime.ledger.entry import POLE, Receipt, encode_record, is_word
 from runtime.ledger.log import LedgerLog
 
 
@@ -23,10 +23,10 @@ class Ledger(
 
     def __init__(self, authority: Authority) -> None:
         self._actor = authority.actor
-        if self._actor == POLE:
+        if self._actor == POLE or not is_word(self._actor):
             raise Unrecoverable(
-                f"an actor that is named {POLE!r} can't write into the ledger: that is the pole's "
-                "own name there. Give it another one."
+                f"an actor that is named {self._actor!r} can't write into the ledger: {POLE!r} is "
+                "the pole's own name there, and the longest has 128 characters. Give it another."
             )
         try:
             self._log = LedgerLog(authority.require_folder(), resume=True)

@@ -50,7 +50,7 @@ from runtime.message import PLACE_PATTERN, Message, Sensitivity, why_value_unbou
 E = TypeVar("E", bound="type[Entry]")
 
 _DIGEST_PATTERN = r"^[0-9a-f]{64}\Z"
-_WORD_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:+-]{0,63}\Z"
+_WORD_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9._:+-]{0,127}\Z"
 _KIND = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _TEXTS = (_DIGEST_PATTERN, _WORD_PATTERN, PLACE_PATTERN)
 _ENTRY_POINTS = "smartpole.ledger"
@@ -62,7 +62,7 @@ POLE = "pole"
 Digest = Annotated[str, msgspec.Meta(pattern=_DIGEST_PATTERN, max_length=64)]
 """A SHA-256 in hexadecimal."""
 
-Word = Annotated[str, msgspec.Meta(pattern=_WORD_PATTERN, max_length=64)]
+Word = Annotated[str, msgspec.Meta(pattern=_WORD_PATTERN, max_length=128)]
 """A name of the pole's own configuration or program. Any other is refused when it is appended, so
 that it is no free text."""
 
@@ -85,10 +85,10 @@ Entry: TypeAlias = Receipt | PoleEntry
 class LedgerRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One line of the ledger, in JSON: what is hashed is the line without its end."""
 
-    kind: str
-    at: datetime
+    kind: Word
+    at: Annotated[datetime, msgspec.Meta(tz=True)]
     """When it was noted, by the pole's wall clock (UTC). It goes back where the clock does."""
-    by: str
+    by: Word
     """Which actor appended it, or ``pole``."""
     entry: msgspec.Raw
     """The entry's fields, as its kind declares them."""

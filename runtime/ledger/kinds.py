@@ -135,7 +135,8 @@ def note_crash(note: Callable[[PoleEntry], None], domain: Domain, crash: CrashRe
 
 
 def blueprint_words(blueprint: Blueprint) -> frozenset[str]:
-    """The names of a configuration that may stand in entries as a ``Word``."""
+    """The names of a configuration that may stand in entries as a ``Word``: of places, actors and
+    capabilities, and what its settings declare as words."""
     return frozenset(filter(is_word, _names(blueprint)))
 
 
@@ -143,5 +144,8 @@ def _names(blueprint: Blueprint) -> Iterator[str]:
     yield from blueprint.places
     for plan in blueprint.actors.values():
         yield from (plan.name, plan.type_name)
+        for setting in plan.settings.words:
+            value = getattr(plan.settings, setting)
+            yield from (value,) if isinstance(value, str) else value
         for need in plan.needs.values():
             yield from (need.__name__, str(need.kind))

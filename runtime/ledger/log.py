@@ -93,6 +93,7 @@ def create_log(folder: Path, origin: str) -> None:
                 empty = Checkpoint(key.verifier.name, 0, EMPTY_ROOT)
                 replace_file(folder / CHECKPOINT, bytes(Note(empty.text).signed(key)), mode=0o644)
                 sync_folder(folder)
+                sync_folder(folder.parent)
         finally:
             os.close(descriptor)
     except OSError as error:

@@ -158,9 +158,18 @@ class LedgerWriter:
     def _open(self) -> LedgerLog:
         folder = ledger_folder(self._state)
         kept = self._read_kept()
-        if kept is None or folder.exists():
+        if kept is None:
             create_log(folder, _origin_of(self._blueprint.pole.name))
-        log = LedgerLog(folder)
+        try:
+            log = LedgerLog(folder)
+        except LedgerDamaged as damage:
+            if kept is None:
+                raise
+            path = kept_checkpoint_path(self._state)
+            raise LedgerDamaged(
+                f"{damage} (What this pole has last seen of it is kept in {path}. It has to be "
+                "moved away as well for a new ledger.)"
+            ) from None
         try:
             self._require_kept(log, kept)
             self._note_start(log)

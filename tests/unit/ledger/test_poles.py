@@ -8,13 +8,22 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import structlog
 
 from actors.ledger import actor as actor_module
 from actors.ledger.receipts import Accessed, AccessSubject
-from runtime import Domain, Ledger, LedgerRefused, Unrecoverable
+from runtime import (
+    Domain,
+    Ledger,
+    LedgerRefused,
+    Settings,
+    Unrecoverable,
+    blueprint_words,
+    load_blueprint,
+)
 from runtime.errors import LedgerDamaged, LedgerTrouble
 from runtime.graph import to_text
 from runtime.ledger import writer as writer_module
@@ -34,7 +43,7 @@ from runtime.ledger.writer import LedgerWriter, kept_checkpoint_path, ledger_fol
 from runtime.pole import Pole
 from runtime.supervisor import ChildState
 from tests.ledgers import Noted, lines, new_log
-from tests.poles import actor_status, eventually, running_pole
+from tests.poles import _IDENTITY, actor_status, eventually, running_pole
 from tests.recordings import storage
 from tests.unit.ledger.reporters import CONFIGURATION, TYPES, Reporter
 
@@ -208,6 +217,31 @@ async def test_a_ledger_that_is_changed_in_use_takes_no_more_and_the_pole_goes_o
         await eventually(lambda: pole.status().ledger.trouble)  # type: ignore[union-attr]
 
 
+class RolesSettings(Settings, frozen=True, kw_only=True):
+    manager: str
+    deputies: tuple[str, ...]
+    motto: str
+    words: ClassVar[tuple[str, ...]] = ("manager", "deputies")
+
+
+class Roles(Reporter, domain=Domain.PUBLIC):
+    settings: RolesSettings
+
+
+def test_words_are_the_names_of_the_configuration(tmp_path: Path) -> None:
+    text = CONFIGURATION.replace(
+        'type = "reporter"',
+        'type = "roles"\nsettings = { manager = "east-manager", deputies = ["east-deputy", "two '
+        'words"], motto = "be-kind" }',
+    )
+    path = tmp_path / "pole.toml"
+    path.write_text(_IDENTITY + text, "utf-8")
+    assert blueprint_words(load_blueprint(path, {**TYPES, "roles": Roles})) == {
+        "crossing", "reporter", "roles", "east-manager", "east-deputy", "ledger", "Ledger",
+        "storage:ledger", "BlueprintView", "facts:blueprint",
+    }  # fmt: skip
+
+
 # -- refused at the start -----------------------------------------------------------------------
 
 
@@ -243,6 +277,8 @@ async def test_a_pole_does_not_start_without_the_ledger_that_it_had(tmp_path: Pa
     shutil.rmtree(folder)
     error = await start(tmp_path)
     assert f"{folder / 'pole.key'} is missing" in str(error)
+    assert f"kept in {kept_checkpoint_path(tmp_path / 'state')}" in str(error)
+    assert not folder.exists()
     new_log(folder).close()
     error = await start(tmp_path)
     assert "is not the one that this pole kept" in str(error)
@@ -301,8 +337,9 @@ def test_an_actor_says_nothing_in_the_poles_name(tmp_path: Path) -> None:
             ledger.append([forged])  # type: ignore[list-item]
     assert ledger.append(noted(5)) == range(1)
     ledger.close()
-    with pytest.raises(Unrecoverable, match="the pole's own name"):
-        storage(Ledger, tmp_path, actor=POLE)
+    for name in (POLE, "x" * 129):
+        with pytest.raises(Unrecoverable, match="the pole's own name"):
+            storage(Ledger, tmp_path, actor=name)
 
 
 def test_a_handle_appends_and_does_nothing_else() -> None:

@@ -238,6 +238,9 @@ def test_a_kind_that_nobody_here_declares_is_read_as_far_as_that_goes() -> None:
         b'{"kind":"test-noted","at":"2026-11-25T00:00:00Z","by":"x","entry":{"number":-1}}',
         b'{"kind":"test-noted","at":"2026-11-25T00:00:00Z","by":"x","entry":{"n":1}}',
         b'{"kind":"test-noted","at":"2026-11-25T00:00:00Z","by":"x","entry":{"number":1},"more":1}',
+        b'{"kind":"test-noted","at":"2026-11-25T00:00:00","by":"x","entry":{"number":1}}',
+        b'{"kind":"test-noted","at":"2026-11-25T00:00:00Z","by":"two words","entry":{"number":1}}',
+        b'{"kind":"two words","at":"2026-11-25T00:00:00Z","by":"x","entry":{"number":1}}',
         b'{"kind":"test-noted","at":"now","by":"x","entry":{"number":1}}',
     ],
 )

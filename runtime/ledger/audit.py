@@ -18,12 +18,10 @@ from pathlib import Path
 from runtime.errors import LedgerDamaged, LedgerRefused, LedgerTrouble, NoteRefused
 from runtime.ledger.checkpoint import Checkpoint, read_checkpoint
 from runtime.ledger.entry import Entry, LedgerRecord, decode_record
-from runtime.ledger.files import CHECKPOINT, ENTRIES
+from runtime.ledger.files import CHECKPOINT, ENTRIES, read_lines
 from runtime.ledger.merkle import Frontier, consistency_proof, inclusion_proof
 from runtime.ledger.note import Note, VerifierKey
 from runtime.ledger.proof import ConsistencyProof, InclusionProof
-
-_BUFFER = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +223,7 @@ class LedgerFolder:
     def _lines(self) -> Iterator[bytes]:
         path = self.folder / ENTRIES
         try:
-            with open(path, "rb", buffering=_BUFFER) as file:
-                yield from file
+            yield from read_lines(path)
         except FileNotFoundError:
             raise LedgerDamaged(f"{path} is missing.") from None
         except OSError as error:

@@ -16,6 +16,7 @@ what actors report; what only the pole itself may say is a ``PoleEntry``, which 
 from __future__ import annotations
 
 __all__ = [
+    "LONGEST_LINE",
     "POLE",
     "Digest",
     "Entry",
@@ -54,8 +55,9 @@ _WORD_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9._:+-]{0,127}\Z"
 _KIND = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _TEXTS = (_DIGEST_PATTERN, _WORD_PATTERN, PLACE_PATTERN)
 _ENTRY_POINTS = "smartpole.ledger"
-_LONGEST = 16 * 1024
 
+LONGEST_LINE = 16 * 1024
+"""Bytes of one entry."""
 POLE = "pole"
 """Who writes what the pole itself says. No actor is written under this name."""
 
@@ -265,10 +267,10 @@ def encode_record(entry: Entry, *, at: datetime, by: str, words: Collection[str]
                 "pole's configuration."
             )
     line = _encoder.encode(LedgerRecord(kind=kind, at=at, by=by, entry=msgspec.Raw(fields)))
-    if len(line) > _LONGEST:
+    if len(line) > LONGEST_LINE:
         raise LedgerRefused(
-            f"a {cls.__name__} of {len(line)} bytes was refused by the ledger: at most {_LONGEST} "
-            "bytes stand in one entry."
+            f"a {cls.__name__} of {len(line)} bytes was refused by the ledger: an entry has at "
+            f"most {LONGEST_LINE} bytes."
         )
     return line
 

@@ -16,6 +16,7 @@ __all__ = [
     "PUBLIC_KEY",
     "SIGNING_KEY",
     "public_key",
+    "read_lines",
     "replace_file",
     "signing_key",
     "sync_folder",
@@ -23,9 +24,11 @@ __all__ = [
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from runtime.errors import LedgerDamaged, LedgerTrouble
+from runtime.ledger.entry import LONGEST_LINE
 from runtime.ledger.note import SigningKey, VerifierKey
 
 ENTRIES = "entries.jsonl"
@@ -35,6 +38,7 @@ SIGNING_KEY = "pole.key"
 PUBLIC_KEY = "pole.pub"
 
 _NEW = ".new"
+_BUFFER = 1024 * 1024
 
 
 def replace_file(path: Path, data: bytes, *, mode: int = 0o600, lasting: bool = True) -> None:
@@ -63,6 +67,15 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def read_lines(path: Path, offset: int = 0) -> Iterator[bytes]:
+    """The lines of a ledger from there on, with their ends. What is too long for an entry, as a
+    disk's rubbish may be, comes in pieces without an end."""
+    with open(path, "rb", buffering=_BUFFER) as file:
+        file.seek(offset)
+        while line := file.readline(LONGEST_LINE + 1):
+            yield line
 
 
 def signing_key(folder: Path) -> SigningKey:

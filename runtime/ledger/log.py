@@ -24,7 +24,6 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
@@ -37,6 +36,7 @@ from runtime.ledger.files import (
     FRONTIER,
     PUBLIC_KEY,
     SIGNING_KEY,
+    read_lines,
     replace_file,
     signing_key,
     sync_folder,
@@ -48,7 +48,6 @@ from runtime.ledger.note import Note, SigningKey
 _PATIENCE = 5.0
 """Seconds to wait for another writer, who needs milliseconds."""
 _BETWEEN = 0.002
-_BUFFER = 1024 * 1024
 _KEEP_EVERY = 1000
 """Entries between two times that the frontier is kept: so many more are read at the next start."""
 
@@ -160,11 +159,10 @@ class LedgerLog:
     def root_at(self, size: int) -> bytes:
         """The root of the first ``size`` entries. Reads the file up to there."""
         frontier = Frontier()
-        with open(self.folder / ENTRIES, "rb", buffering=_BUFFER) as file:
-            for line in file:
-                if frontier.size == size:
-                    break
-                frontier.push(sha256(b"\0" + line[:-1]).digest())
+        for line in read_lines(self.folder / ENTRIES):
+            if frontier.size == size:
+                break
+            frontier.push(sha256(b"\0" + line[:-1]).digest())
         return frontier.root()
 
     def append(self, lines: Sequence[bytes]) -> range:
@@ -289,16 +287,15 @@ class LedgerLog:
         """Read from ``_offset`` to the end. What is signed must be there as it is signed; of what
         follows, whole entries are kept and signed, and the rest is cut off."""
         frontier, offset, last = self._frontier.copy(), self._offset, self._last_line
-        with self._reading(offset) as file:
-            for line in file:
-                if frontier.size == signed.size:
-                    self._require_root(frontier, signed)
-                is_signed = frontier.size < signed.size
-                if not line.endswith(b"\n") or not (is_signed or _is_record(line[:-1])):
-                    break
-                frontier.push(sha256(b"\0" + line[:-1]).digest())
-                offset += len(line)
-                last = line[:-1]
+        for line in read_lines(self.folder / ENTRIES, offset):
+            if frontier.size == signed.size:
+                self._require_root(frontier, signed)
+            is_signed = frontier.size < signed.size
+            if not line.endswith(b"\n") or not (is_signed or _is_record(line[:-1])):
+                break
+            frontier.push(sha256(b"\0" + line[:-1]).digest())
+            offset += len(line)
+            last = line[:-1]
         if frontier.size < signed.size:
             raise _rolled_back(
                 self.folder,
@@ -314,12 +311,6 @@ class LedgerLog:
             os.fdatasync(self._descriptor)
             self._sign(frontier)
         self._frontier, self._offset, self._last_line = frontier, offset, last
-
-    @contextmanager
-    def _reading(self, offset: int) -> Iterator[BinaryIO]:
-        with open(self.folder / ENTRIES, "rb", buffering=_BUFFER) as file:
-            file.seek(offset)
-            yield file
 
     def _require_root(self, frontier: Frontier, signed: Checkpoint) -> None:
         if frontier.root() != signed.root:

@@ -149,7 +149,16 @@ def test_a_batch_cut_at_any_byte_costs_only_what_is_not_whole(tmp_path: Path, re
 
 @pytest.mark.parametrize(
     "rubbish",
-    [b"\0" * 5000, b"\n", b"\n" + line(9) + b"\n", b"{}\n" + line(9) + b"\n", b"\xff\n", b"x" * 99],
+    [
+        b"\0" * 5000,
+        b"\0" * 100_000,
+        b"x" * 16_385 + b"\n",
+        b"\n",
+        b"\n" + line(9) + b"\n",
+        b"{}\n" + line(9) + b"\n",
+        b"\xff\n",
+        b"x" * 99,
+    ],
 )
 def test_rubbish_after_what_is_signed_is_cut(tmp_path: Path, rubbish: bytes) -> None:
     """As a disk may leave it that wrote the file's blocks in another order."""

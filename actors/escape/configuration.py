@@ -57,7 +57,7 @@ settings = {{ recipients = {recipients} }}
 [actors.statistics]
 type = "statistics"
 grants = ["StatisticsStore"]
-settings = {{ slice = "10s" }}
+settings = {{ slice = "10s", demonstration = true }}
 
 [actors.witness]
 type = "witness"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Limits", "Pages", "RequestLimits", "create_application"]
+__all__ = ["FigurePages", "Limits", "Pages", "RequestLimits", "create_application"]
 
 import hashlib
 from collections.abc import Callable
@@ -31,6 +31,7 @@ _HEADERS = {
     "Cache-Control": "no-cache",
 }
 _RETRY_SECONDS = "2"
+_HTML, _JSON = "text/html; charset=utf-8", "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,14 @@ class Pages:
 
 
 @dataclass(frozen=True, slots=True)
+class FigurePages:
+    """The figures as they are now, rendered beforehand as well."""
+
+    html: bytes
+    json: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """How much of the pole its readers may use."""
 
@@ -54,19 +63,29 @@ class Limits:
 
 
 def create_application(
-    pages: Pages, *, limits: Limits | None = None, page_served: Callable[[], None] = lambda: None
+    pages: Pages,
+    figures: Callable[[], FigurePages] | None = None,
+    *,
+    limits: Limits | None = None,
+    page_served: Callable[[], None] = lambda: None,
 ) -> Starlette:
-    """The application: ``/``, ``/notice.json``, ``/healthz``, the style sheet and the icon.
+    """The application: ``/``, ``/notice.json``, ``/healthz``, the style sheet and the icon; and
+    ``/statistics`` with ``/statistics.json`` where there are ``figures``.
 
     ``page_served`` is called for each page that was sent.
     """
     routes = [
-        Route("/", _fixed(pages.html, "text/html; charset=utf-8", page_served)),
-        Route("/notice.json", _fixed(pages.json, "application/json")),
-        Route("/notice.css", _fixed(pages.style, "text/css; charset=utf-8")),
-        Route("/icon.svg", _fixed(pages.icon, "image/svg+xml")),
-        Route("/healthz", _fixed(b"ok\n", "text/plain; charset=utf-8")),
+        Route("/", _page(lambda: pages.html, _HTML, page_served)),
+        Route("/notice.json", _page(lambda: pages.json, _JSON)),
+        Route("/notice.css", _page(lambda: pages.style, "text/css; charset=utf-8")),
+        Route("/icon.svg", _page(lambda: pages.icon, "image/svg+xml")),
+        Route("/healthz", _page(lambda: b"ok\n", "text/plain; charset=utf-8")),
     ]
+    if figures is not None:
+        routes += [
+            Route("/statistics", _page(lambda: figures().html, _HTML, page_served)),
+            Route("/statistics.json", _page(lambda: figures().json, _JSON)),
+        ]
     middleware = [
         Middleware(_SecurityHeaders),
         Middleware(RequestLimits, limits=limits or Limits()),
@@ -74,12 +93,12 @@ def create_application(
     return Starlette(routes=routes, middleware=middleware)
 
 
-def _fixed(
-    body: bytes, media_type: str, served: Callable[[], None] = lambda: None
+def _page(
+    current: Callable[[], bytes], media_type: str, served: Callable[[], None] = lambda: None
 ) -> Callable[[Request], Response]:
-    tag = f'"{hashlib.sha256(body).hexdigest()[:24]}"'
-
     async def answer(request: Request) -> Response:
+        body = current()
+        tag = f'"{hashlib.sha256(body).hexdigest()[:24]}"'
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers={"ETag": tag})
         served()

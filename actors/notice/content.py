@@ -10,6 +10,7 @@ __all__ = [
     "SystemEntry",
     "WallsEntry",
     "describe",
+    "spell_moment",
 ]
 
 import math
@@ -171,7 +172,7 @@ def describe(
         ),
         actors=tuple(_describe_actor(plan) for plan in blueprint.actors.values()),
         generated=moment.isoformat(),
-        generated_words=_spell_moment(moment),
+        generated_words=spell_moment(moment),
         blueprint=blueprint.digest,
     )
 
@@ -356,9 +357,13 @@ def _spell_all(name: str, values: list[Any]) -> Bilingual:
         _spell_duration(value, period=name in _PERIODS)
         if isinstance(value, Duration)
         else Bilingual(ja=str(value), en=str(value))
-        for value in sorted(values)
+        for value in sorted(values, key=_by_size)
     ]
     return _join(spelled, "または", "or")
+
+
+def _by_size(value: Any) -> tuple[float, str]:
+    return (value if isinstance(value, int | float) else math.inf, str(value))
 
 
 def _join(texts: list[Bilingual], japanese: str, english: str) -> Bilingual:
@@ -381,7 +386,8 @@ def _spell_duration(seconds: float, *, period: bool) -> Bilingual:
     return Bilingual(ja=f"{count:g}{japanese}", en=f"{count:g} {english}s")
 
 
-def _spell_moment(moment: datetime) -> Bilingual:
+def spell_moment(moment: datetime) -> Bilingual:
+    """A moment in Japan's time, for people."""
     local = moment.astimezone(_JAPAN)
     return Bilingual(
         ja=f"{local.year}年{local.month}月{local.day}日 {local:%H:%M}（日本時間）",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Item", "System", "Wording", "choose", "load_wording"]
+__all__ = ["FigureWords", "Item", "System", "Wording", "choose", "load_wording"]
 
 import string
 import tomllib
@@ -84,6 +84,74 @@ class Contact(_Closed, frozen=True):
     text: Bilingual
 
 
+class Legend(_Closed, frozen=True):
+    """What the bars of a chart mean."""
+
+    most: Bilingual
+    partly: Bilingual
+    few: Bilingual
+    none: Bilingual
+
+
+class FigureWords(_Closed, frozen=True):
+    """What the page of figures says."""
+
+    title: Bilingual
+    intro: Bilingual
+    link: Bilingual
+    back: Bilingual
+    nothing: Bilingual
+    unavailable: Bilingual
+    people: Bilingual
+    devices: Bilingual
+    today: Bilingual
+    week: Bilingual
+    legend: Legend
+    devices_note: Bilingual
+    busiest: Bilingual
+    busiest_note: Bilingual
+    table: Bilingual
+    columns: tuple[Bilingual, Bilingual, Bilingual]
+    fewer: Bilingual
+    unknown_number: Bilingual
+    noise: Bilingual
+    data: Bilingual
+    values: dict[str, dict[str, Bilingual]]
+    """By dimension and value, as the statistics name them."""
+    ages: Bilingual
+    """From one age to another."""
+    oldest: Bilingual
+
+    def group(self, names: tuple[str, str, str]) -> Bilingual:
+        """A group of people, by the names that the statistics give it."""
+        parts = [
+            _join([self._value(dimension, value) for value in name.split("|")])
+            for dimension, name in zip(("gender", "age", "mask"), names, strict=True)
+            if name != "any"
+        ]
+        return Bilingual(
+            ja="・".join(part.ja for part in parts), en=", ".join(part.en for part in parts)
+        )
+
+    def _value(self, dimension: str, value: str) -> Bilingual:
+        known = self.values.get(dimension, {}).get(value)
+        if known is not None:
+            return known
+        if dimension == "age":
+            low, _, high = value.removesuffix("+").partition("-")
+            text = self.ages if high else self.oldest
+            return Bilingual(
+                ja=text.ja.format(low=low, high=high), en=text.en.format(low=low, high=high)
+            )
+        return Bilingual(ja=value, en=value)
+
+
+def _join(texts: Sequence[Bilingual]) -> Bilingual:
+    return Bilingual(
+        ja="または".join(text.ja for text in texts), en=" or ".join(text.en for text in texts)
+    )
+
+
 class Wording(_Closed, frozen=True):
     """All of it."""
 
@@ -93,6 +161,7 @@ class Wording(_Closed, frozen=True):
     separation: Apart
     contact: Contact
     attributes: dict[str, Bilingual]
+    figures: FigureWords
 
 
 def load_wording() -> Wording:

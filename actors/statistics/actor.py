@@ -4,22 +4,26 @@ from __future__ import annotations
 
 __all__ = ["Statistics"]
 
+import functools
 import time
 from collections import deque
+from collections.abc import Callable
 
 import trio
 
 from actors.crowd.messages import PictureCount
+from actors.statistics.errors import BudgetSpent, SliceRefused, StoreFailed
+from actors.statistics.noise import NoisyRelease
 from actors.statistics.release import Released, ReleasedPeople, release_devices, release_people
 from actors.statistics.settings import StatisticsSettings
 from actors.statistics.slices import GRACE, PeopleSlice, PeopleSlices
-from actors.statistics.store import SliceRefused, StatisticsStore, StoreFailed
+from actors.statistics.store import StatisticsStore
 from actors.wifi.messages import DeviceCount
 from runtime import Actor, Domain, Inlet, Needs, Reading, reading
 
 _TICK = 1.0
-_NOW = 10.0
-"""Seconds for which a picture says how many people are there now."""
+_SWEEP = 3600.0
+"""Seconds between two looks for slices that are older than ``keep``."""
 _MOST_WAITING = 10_000
 """A week of minutes at one place."""
 
@@ -28,24 +32,30 @@ class Statistics(Actor, domain=Domain.PUBLIC):
     """Turns the counts of pictures and Wi-Fi slices into released slices, and stores those.
 
     Raw counts live in memory only; what is stored has passed ``release`` (guideline 6.2(2)). When
-    the actor ends, by a crash too, the running slices are released with their true end, and the
-    next incarnation begins new ones after it. While the disk is full, released slices wait in
-    memory and are stored later.
+    the actor ends, by a crash too, the running slices are released, and the next incarnation
+    begins new ones after them. While the disk is full, released slices wait in memory and are
+    stored later. A slice has one key, its place and start: of two, the first is kept.
 
-    Several cameras, places and Wi-Fi counters may send to the same inlets.
+    Several cameras, places and Wi-Fi counters may send to the same inlets. What is shown in
+    ``status`` is what was released, too.
     """
 
     people: Inlet[PictureCount]
     devices: Inlet[DeviceCount]
     store: Needs[StatisticsStore]
     settings: StatisticsSettings
-    people_now: Reading
+    people_last: Reading
+    """The most people in the last slice, of all places; 0 where that is withheld."""
     devices_last: Reading
     slices_released: Reading = reading(vital=True)
     device_slices_released: Reading
     pictures_late: Reading
+    pictures_released: Reading
     slices_waiting: Reading
     slices_lost: Reading
+    slices_beyond_budget: Reading
+    """Not released, because the day's privacy budget was spent."""
+    slices_expired: Reading
 
     _slices: PeopleSlices | None = None
 
@@ -53,16 +63,22 @@ class Statistics(Actor, domain=Domain.PUBLIC):
         self._waiting: deque[Released] = deque()
         self._storing = trio.Lock()
         self._is_failing = False
-        self._latest: dict[str, PictureCount] = {}
+        self._latest: dict[str, int] = {}
+        noise = self.settings.noise
+        self._gate: Callable[[PeopleSlice, int], ReleasedPeople] = (
+            release_people if noise is None else NoisyRelease(noise.thousandths)
+        )
+        self._append = functools.partial(
+            self.store.append, budget=None if noise is None else noise.thousandths_per_day
+        )
         self._slices = PeopleSlices(
-            int(self.settings.slice),
-            began=int(self._wall()),
-            stored_until=await self._stored_until(),
+            int(self.settings.slice), self.settings.shortest, await self._stored_until()
         )
 
     async def run(self) -> None:
         async with trio.open_nursery() as background:
             background.start_soon(self._keep_time)
+            background.start_soon(self._expire)
             async with trio.open_nursery() as receiving:
                 receiving.start_soon(self._take_pictures)
                 receiving.start_soon(self._take_devices)
@@ -73,7 +89,6 @@ class Statistics(Actor, domain=Domain.PUBLIC):
             return
         self._release(self._slices.close_all(self._wall()))
         await self._store_waiting()
-        self.people_now.set(0)
         if self._waiting:
             self.slices_lost.add(len(self._waiting))
             self.log.error("released slices are lost: not stored", slices=len(self._waiting))
@@ -85,13 +100,14 @@ class Statistics(Actor, domain=Domain.PUBLIC):
                 self.pictures_late.add()
             # From here on ``stop`` sees to it, even after a crash: it must not come again.
             self.people.acknowledge()
-            self._latest[picture.place] = picture
-            self._show_people_now()
 
     async def _take_devices(self) -> None:
         async for count in self.devices:
+            if count.end - count.start < self.settings.shortest:
+                # The first and the last of a Wi-Fi counter: it begins and ends at any time.
+                self.log.info("a slice of devices is too short to be released")
+                continue
             released = release_devices(count, self.settings.k)
-            self.devices_last.set(released.devices or 0)
             self._wait_for_store(released)
             await self._store_waiting()
 
@@ -99,18 +115,22 @@ class Statistics(Actor, domain=Domain.PUBLIC):
         assert self._slices is not None
         while True:
             await trio.sleep(_TICK)
-            self._show_people_now()
             self._release(self._slices.close_due(self._wall()))
             await self._store_waiting()
 
-    def _show_people_now(self) -> None:
-        oldest = self._wall() - _NOW
-        latest = self._latest.values()
-        self.people_now.set(sum(one.people for one in latest if one.taken_at >= oldest))
+    async def _expire(self) -> None:
+        while True:
+            before = int(self._wall() - self.settings.keep)
+            try:
+                self.slices_expired.add(await self.blocking(self.store.expire, before))
+            except StoreFailed as failure:
+                self.log.error("old slices are not deleted", reason=str(failure))
+            await trio.sleep(_SWEEP)
 
     def _release(self, raw: list[PeopleSlice]) -> None:
         for one in raw:
-            self._wait_for_store(release_people(one, self.settings.k))
+            self.pictures_released.add(one.pictures)
+            self._wait_for_store(self._gate(one, self.settings.k))
 
     def _wait_for_store(self, released: Released) -> None:
         if len(self._waiting) >= _MOST_WAITING:
@@ -125,7 +145,7 @@ class Statistics(Actor, domain=Domain.PUBLIC):
             while self._waiting:
                 released = self._waiting[0]
                 try:
-                    await self.blocking(self.store.append, released)
+                    await self.blocking(self._append, released)
                 except StoreFailed as failure:
                     if not self._is_failing:
                         self.log.error("slices wait to be stored", reason=str(failure))
@@ -134,11 +154,12 @@ class Statistics(Actor, domain=Domain.PUBLIC):
                 except SliceRefused as refusal:
                     self.slices_lost.add()
                     self.log.error("a slice is lost", reason=str(refusal))
+                except BudgetSpent as refusal:
+                    if not self.slices_beyond_budget.value:
+                        self.log.warning("slices are not released", reason=str(refusal))
+                    self.slices_beyond_budget.add()
                 else:
-                    if isinstance(released, ReleasedPeople):
-                        self.slices_released.add()
-                    else:
-                        self.device_slices_released.add()
+                    self._show(released)
                 # It may have been dropped meanwhile, to make room.
                 if self._waiting and self._waiting[0] is released:
                     self._waiting.popleft()
@@ -147,14 +168,25 @@ class Statistics(Actor, domain=Domain.PUBLIC):
                 self.log.info("all slices that waited are stored")
                 self._is_failing = False
 
-    async def _stored_until(self) -> int:
-        """Where an earlier incarnation's last slice ended. One that begins within the same second
-        would bear the same start, and the store keeps the first of two."""
+    def _show(self, released: Released) -> None:
+        """What is stored may be shown."""
+        if isinstance(released, ReleasedPeople):
+            self.slices_released.add()
+            self._latest[released.place] = released.peak or 0
+            self.people_last.set(sum(self._latest.values()))
+        else:
+            self.device_slices_released.add()
+            self.devices_last.set(released.devices or 0)
+
+    async def _stored_until(self) -> dict[str, int]:
+        """By place, where an earlier incarnation's last slice ended: slices never overlap."""
         try:
             until = await self.blocking(self.store.people_until)
         except StoreFailed:
-            return 0  # it will be said when a slice is to be stored
-        return until if until <= self._wall() + GRACE else 0  # else the clock was ahead
+            return {}  # it will be said when a slice is to be stored
+        # What ends far ahead was stored while the clock was wrong.
+        latest = self._wall() + self.settings.shortest + GRACE
+        return {place: end for place, end in until.items() if end <= latest}
 
     def _wall(self) -> float:
         """Seconds since 1970."""

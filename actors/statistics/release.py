@@ -1,55 +1,86 @@
-"""What may be stored and shown of a slice: numbers of k or more (guideline 6.2(2)).
+"""The release gate: what of a slice may be stored and shown (guideline 6.2(2)).
 
-The rule, for a smallest number ``k``:
+Input is a raw slice, in memory. What comes out is all that is ever stored, shown or sent.
 
-- A number below k is withheld (None, "fewer than k"); none and few are not told apart.
-- The mean is released only if the peak is, and if the other pictures' mean reaches k as well:
-  mean and peak together give it away.
-- A dimension (gender, age, mask) is released only if each of its values that occurs reaches k.
-  Otherwise all of it is withheld, so that no withheld number follows from the others.
+**Few people.** The most people of a group in one picture is a proven lower bound of how many
+different people of it were there. A group is told of only if that reaches ``k``, so that at least k
+people share everything that is said of them (k-anonymity: L. Sweeney, *k-anonymity: a model for
+protecting privacy*, IJUFKS 10(5), 2002). Nobody and few are never told apart, so that a group with
+nobody in it is withheld as well: that all who were there are alike is not told either (distinct
+ℓ-diversity with ℓ = 2: A. Machanavajjhala et al., *ℓ-diversity*, ACM TKDD 1(1), 2007).
 
-What it does not do: hide that all of a large enough group share a value, or what two slices with
-almost the same people differ in.
+**Coarsening.** Everybody is parted in the fixed order of ``groups.ORDER``, and only where every
+part reaches k. A part that can't be parted further is told of as a whole. Read from the finest
+detail backwards: mask is dropped, then age bands are merged, then age is dropped, then gender; what
+is left is the number of all people, or "fewer than k". This is local recoding along fixed
+hierarchies (A. Hundepool et al., *Statistical Disclosure Control*, Wiley, 2012, ch. 3).
+
+**Complementary suppression.** The groups told of are disjoint and hold everybody, so a withheld
+cell is always inside a group with others of at least k people, and nothing is left to subtract
+(cell suppression: ibid., ch. 4). Neighbouring slices neither overlap nor share a picture.
+
+**Against who knows these rules.** That a finer division was *not* taken could tell something: the
+minimality attack (R. Wong et al., *Minimality attack in privacy preserving data publishing*, VLDB
+2007; simulatable auditing: K. Kenthapadi, N. Mishra, K. Nissim, PODS 2005). Here all that is told
+is computed from group totals, picture by picture; moving people about inside a group changes none
+of it as long as the finer divisions are refused just the same, and with everybody of a group moved
+into one cell, or fewer than k into one and the others into another, they are. So for each cell of
+named attributes that is not told of, every number from 0 to k − 1 fits everything that is; and each
+combination of attributes remains possible for each single person. Of the cells of *unknown*
+attributes at least k different numbers fit. ``tests/unit/statistics/test_attacker.py`` tries to
+prove the contrary, with every slice of a small world and all releases.
+
+**Peaks of groups.** Two groups may have their peaks in different pictures, but not so many that,
+when most of one group were there, there was room for less than k others: of everybody's peak and
+the group's, it would follow that one who was there then belongs to the group. Such a group counts
+as one that does not reach k.
+
+**Mean and peak.** The mean, times the number of pictures, minus the peak, is what all other
+pictures show together: it is told only if these show k on average as well. Then one person is at
+most 1/k of it, too, as the dominance rule asks (ibid., ch. 4.2). Means by group are told for all
+groups or none, because one that is missing would follow from the others. Numbers are told as they
+are: rounding protects nothing here, and is for reading only.
+
+**Pictures and coverage** depend on the machine and not on people, except that a machine that has
+too much to do may look less often where many are. So pictures are told as "at least 1, 2, 5, 10,
+20 …", and coverage in tenths.
+
+What it does not do: protect against someone who knows exactly who came and went between two slices
+and compares their numbers. That takes noise: see ``noise``.
 """
 
 from __future__ import annotations
 
 __all__ = [
-    "DIMENSIONS",
     "SMALLEST_K",
     "Released",
-    "ReleasedAttribute",
     "ReleasedDevices",
+    "ReleasedGroup",
     "ReleasedPeople",
+    "at_least",
     "release_devices",
     "release_people",
 ]
 
-import enum
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
-from actors.crowd.messages import AgeBand, Gender, Mask
-from actors.statistics.slices import PeopleSlice
+from actors.statistics.groups import EVERYBODY, Group, divide
+from actors.statistics.slices import PeopleSlice, Presence
 from actors.wifi.messages import DeviceCount
-
-E = TypeVar("E", bound=enum.Enum)
 
 SMALLEST_K = 3
 """No setting goes below it, and no stored number either."""
 
-DIMENSIONS: Mapping[str, type[enum.Enum]] = {"gender": Gender, "age": AgeBand, "mask": Mask}
-
 
 @dataclass(frozen=True, slots=True)
-class ReleasedAttribute:
-    """How many of the peak's people share one value of one dimension."""
+class ReleasedGroup:
+    """How many people of one group were present. The groups of a slice hold everybody once."""
 
-    dimension: str
-    """A key of ``DIMENSIONS``."""
-    value: str
-    people: int
+    group: Group
+    peak: int
+    """The most of them in one picture. Of different groups, it may be different pictures."""
+    mean_tenths: int | None
+    """In the average picture, in tenths. None: withheld, as it is for all groups then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +95,24 @@ class ReleasedPeople:
     k: int
     """What "fewer than k" means here."""
     pictures: int
-    mean_tenths: int | None
-    """Mean number of people in a picture, in tenths; None: withheld."""
+    """At least so many were looked at: 1, 2, 5, 10, 20 …"""
+    coverage_tenths: int
+    """How much of the time was observed. Below 10, somebody may have been there unseen."""
     peak: int | None
-    """The most people in one picture; None: fewer than k."""
-    attributes: tuple[ReleasedAttribute, ...]
-    """Of the picture with the peak. A dimension that isn't here at all is withheld."""
+    """The most people in one picture. None: fewer than k, or nobody."""
+    mean_tenths: int | None
+    """Mean number of people in a picture, in tenths. None: withheld."""
+    groups: tuple[ReleasedGroup, ...] = ()
+    """None where only the number of all people may be told; else two or more."""
+    age_bands: tuple[int, ...] = ()
+    """Where groups tell ages: years at which the second age band and those after it begin."""
+    noise_thousandths: int | None = None
+    """The ε of the noise in it (see ``noise``), in thousandths. None: the numbers are exact."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReleasedDevices:
-    """A slice of Wi-Fi devices as the public may see it."""
+    """A slice of Wi-Fi devices as the public may see it. One person may carry several."""
 
     place: str
     start: int
@@ -88,41 +126,67 @@ Released = ReleasedPeople | ReleasedDevices
 
 
 def release_people(raw: PeopleSlice, k: int) -> ReleasedPeople:
-    """Apply the rule to a slice of people."""
-    peak = raw.peak if raw.peak >= k else None
-    others = raw.people_in_all - raw.peak
-    mean = None
-    if peak is not None and others >= k * (raw.pictures - 1):
-        mean = (20 * raw.people_in_all + raw.pictures) // (2 * raw.pictures)
-    return ReleasedPeople(
-        place=raw.place,
-        start=raw.start,
-        end=raw.end,
-        k=k,
-        pictures=raw.pictures,
-        mean_tenths=mean,
-        peak=peak,
-        attributes=(
-            *_release_dimension("gender", raw.gender, raw.peak, k),
-            *_release_dimension("age", raw.age, raw.peak, k),
-            *_release_dimension("mask", raw.mask, raw.peak, k),
+    """What may be told of a slice of people."""
+    everybody = raw.of(EVERYBODY)
+    if everybody.peak < k:
+        return _released(raw, k, None, None, ())
+    parts = divide(EVERYBODY, lambda group: k <= raw.of(group).peak <= everybody.peak - k)
+    # Undivided, the one group is everybody, of whom the slice itself tells.
+    groups = [(group, raw.of(group)) for group in parts] if len(parts) > 1 else []
+    with_means = all(_has_safe_mean(present, raw.pictures, k) for _, present in groups)
+    return _released(
+        raw,
+        k,
+        everybody.peak,
+        mean_tenths(everybody, raw.pictures)
+        if _has_safe_mean(everybody, raw.pictures, k)
+        else None,
+        tuple(
+            ReleasedGroup(
+                group, present.peak, mean_tenths(present, raw.pictures) if with_means else None
+            )
+            for group, present in groups
         ),
     )
 
 
 def release_devices(raw: DeviceCount, k: int) -> ReleasedDevices:
-    """Apply the rule to a slice of devices."""
+    """What may be told of a slice of devices."""
     devices = raw.devices if raw.devices >= k else None
     return ReleasedDevices(place=raw.place, start=raw.start, end=raw.end, k=k, devices=devices)
 
 
-def _release_dimension(
-    name: str, people: Mapping[E, int], peak: int, k: int
-) -> tuple[ReleasedAttribute, ...]:
-    occurring = {value: number for value, number in people.items() if number}
-    if sum(occurring.values()) != peak or any(number < k for number in occurring.values()):
-        return ()
-    return tuple(
-        ReleasedAttribute(name, str(value.value), number)
-        for value, number in sorted(occurring.items(), key=lambda item: str(item[0].value))
+def at_least(number: int) -> int:
+    """The greatest of 1, 2, 5, 10, 20, 50, 100 … that is not above a number of 1 or more."""
+    power = int("1" + "0" * (len(str(number)) - 1))
+    return next(digit * power for digit in (5, 2, 1) if digit * power <= number)
+
+
+def mean_tenths(present: Presence, pictures: int) -> int:
+    """People in the average picture, in tenths, rounded half up."""
+    return (20 * present.in_all + pictures) // (2 * pictures)
+
+
+def _has_safe_mean(present: Presence, pictures: int, k: int) -> bool:
+    return present.in_all - present.peak >= k * (pictures - 1)
+
+
+def _released(
+    raw: PeopleSlice,
+    k: int,
+    peak: int | None,
+    mean: int | None,
+    groups: tuple[ReleasedGroup, ...],
+) -> ReleasedPeople:
+    return ReleasedPeople(
+        place=raw.place,
+        start=raw.start,
+        end=raw.end,
+        k=k,
+        pictures=at_least(raw.pictures),
+        coverage_tenths=raw.coverage_tenths,
+        peak=peak,
+        mean_tenths=mean,
+        groups=groups,
+        age_bands=raw.age_bands if any(one.group.tells_age for one in groups) else (),
     )

@@ -1,43 +1,27 @@
-"""Where released slices are kept: one SQLite file that only grows."""
+"""Where released slices are kept: one SQLite file that only grows, until slices are too old."""
 
 from __future__ import annotations
 
-__all__ = ["SliceRefused", "StatisticsStore", "StoreFailed"]
+__all__ = ["StatisticsStore"]
 
 import os
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from typing import Any
 
 from sqlite_utils import Database
-from sqlite_utils.db import Table
 
-from actors.statistics.release import (
-    DIMENSIONS,
-    SMALLEST_K,
-    Released,
-    ReleasedAttribute,
-    ReleasedDevices,
-    ReleasedPeople,
-)
-from runtime import Authority, Capability, SmartpoleError, Storage, Unrecoverable
+from actors.statistics.errors import BudgetSpent, SliceRefused, StoreFailed, reason_of
+from actors.statistics.noise import load_library
+from actors.statistics.reading import FILE, devices_in, people_in
+from actors.statistics.release import Released, ReleasedDevices, ReleasedPeople
+from actors.statistics.schema import SCHEMA, TOO_NEW, VERSION
+from runtime import Authority, Capability, Storage, Unrecoverable
 
-_FILE = "statistics.db"
-_VERSION = 1
-_LONGEST_SLICE = 3600
-_MOST = 9_999
-"""The bound of ``Count``."""
-
-
-class StoreFailed(SmartpoleError):
-    """The statistics could not be written or read now; it may help to try again later."""
-
-
-class SliceRefused(SmartpoleError):
-    """A slice does not fit the schema. It never will."""
+_DAY = 86_400
+JAPAN = 9 * 3600
+"""Seconds by which Japan is ahead of UTC."""
 
 
 class StatisticsStore(
@@ -45,15 +29,14 @@ class StatisticsStore(
 ):
     """Appends released slices to ``statistics.db``, and reads them.
 
-    The file's schema holds nothing else (guideline 6.1(3), 6.2(2)): places, windows, and numbers
-    that are NULL or at least the slice's ``k``; it refuses to change or delete a row. What is
-    stored already, by place and start, stays as it is, so that appending again does no harm.
+    ``schema`` says what the file can hold. What is stored already, by place and start, stays as it
+    is, so that appending again does no harm.
 
     Its methods block, and may be called from any thread.
     """
 
     def __init__(self, authority: Authority) -> None:
-        path = authority.require_folder() / _FILE
+        path = authority.require_folder() / FILE
         self._path = path
         self._lock = threading.Lock()
         connection: sqlite3.Connection | None = None
@@ -77,62 +60,107 @@ class StatisticsStore(
                     f"{path} is no SQLite database, or a damaged one. Move it away (a new one is "
                     "begun) and see what can be saved of it with `sqlite3 … .recover`."
                 ) from None
-            raise StoreFailed(f"{path} can't be opened: {_reason(error)}.") from None
+            raise StoreFailed(f"{path} can't be opened: {reason_of(error)}.") from None
 
-    def append(self, released: Released) -> None:
-        """Store one slice, durably. Raises StoreFailed or SliceRefused."""
-        table = "device_slices" if isinstance(released, ReleasedDevices) else "people_slices"
-        key = {"place": released.place, "start": released.start}
+    @classmethod
+    def prepare(cls, authority: Authority) -> object:
+        """Load OpenDP where noise is asked for: behind its walls, the domain can't."""
+        if getattr(authority.settings, "noise", None) is not None:
+            load_library()
+        return None
+
+    def append(self, released: Released, *, budget: int | None = None) -> bool:
+        """Store one slice, durably. False where one of this place and start is stored already,
+        which stays as it is.
+
+        ``budget`` is the most ε, in thousandths, of all slices of a place that begin on one day of
+        Japan. What is stored of them is what was spent; with nothing left, it raises BudgetSpent.
+        Raises StoreFailed or SliceRefused, too.
+        """
+        table = "people_slices" if isinstance(released, ReleasedPeople) else "device_slices"
+        key = (released.place, released.start)
         with self._transaction():
             found = self._database.execute(
-                f"SELECT 1 FROM {table} WHERE place = :place AND start = :start", key
+                f"SELECT 1 FROM {table} WHERE place = ? AND start = ?", key
             )
             if found.fetchone() is not None:
-                return  # else a dimension that was withheld could be added later
+                return False  # else a group that was withheld could be added later
             # Not INSERT OR IGNORE, which would pass over what the schema refuses.
-            row = asdict(released)
-            attributes = row.pop("attributes", ())
-            self._table(table).insert(row)
-            self._table("people_attributes").insert_all(
-                [{**key, "k": released.k, **one} for one in attributes]
-            )
+            if isinstance(released, ReleasedDevices):
+                values = (*key, released.end, released.k, released.devices)
+                self._database.execute("INSERT INTO device_slices VALUES (?, ?, ?, ?, ?)", values)
+            else:
+                if budget is not None:
+                    self._require_budget(released, budget)
+                self._insert_people(released)
+        return True
 
-    def people_until(self) -> int:
-        """The latest end of a slice of people, in seconds since 1970; 0 where there is none."""
+    def expire(self, before: int) -> int:
+        """Delete slices that start before that time, in seconds since 1970; how many there were.
+
+        What the schema refuses to delete, because it is too new, stays.
+        """
+        old = f"start < ? AND NOT ({TOO_NEW.format(row='')})"
         with self._transaction():
-            (latest,) = self._database.execute("SELECT max(end) FROM people_slices").fetchone()
-        return int(latest or 0)
+            self._database.execute(f"DELETE FROM people_groups WHERE {old}", (before,))
+            people = self._database.execute(f"DELETE FROM people_slices WHERE {old}", (before,))
+            devices = self._database.execute(f"DELETE FROM device_slices WHERE {old}", (before,))
+        return people.rowcount + devices.rowcount
+
+    def people_until(self) -> dict[str, int]:
+        """By place, the latest end of a slice of people, in seconds since 1970."""
+        with self._transaction():
+            latest = 'SELECT place, max("end") FROM people_slices GROUP BY place'
+            return dict(self._database.execute(latest).fetchall())
 
     def people(self, since: int = 0) -> list[ReleasedPeople]:
         """Slices of people that start at ``since`` or later, in order of time."""
         with self._transaction():
-            attributes: dict[tuple[str, int], list[ReleasedAttribute]] = {}
-            for row in self._rows("people_attributes", since, "dimension, value"):
-                key = (row["place"], row["start"])
-                attributes.setdefault(key, []).append(
-                    ReleasedAttribute(row["dimension"], row["value"], row["people"])
-                )
-            return [
-                ReleasedPeople(
-                    **row, attributes=tuple(attributes.get((row["place"], row["start"]), ()))
-                )
-                for row in self._rows("people_slices", since, "place")
-            ]
+            return people_in(self._database.conn, since)
 
     def devices(self, since: int = 0) -> list[ReleasedDevices]:
         """Slices of devices that start at ``since`` or later, in order of time."""
         with self._transaction():
-            return [ReleasedDevices(**row) for row in self._rows("device_slices", since, "place")]
+            return devices_in(self._database.conn, since)
 
     def close(self) -> None:
         with self._lock:
             self._database.close()
 
-    def _table(self, name: str) -> Table:
-        return self._database.table(name)
+    def _insert_people(self, released: ReleasedPeople) -> None:
+        key = (released.place, released.start)
+        self._database.execute(
+            "INSERT INTO people_slices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *key,
+                released.end,
+                released.k,
+                released.pictures,
+                released.coverage_tenths,
+                released.peak,
+                released.mean_tenths,
+                *(released.age_bands or (None, None, None)),
+                released.noise_thousandths,
+            ),
+        )
+        for one in released.groups:
+            self._database.execute(
+                "INSERT INTO people_groups VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (*key, *one.group.names, released.k, one.peak, one.mean_tenths),
+            )
 
-    def _rows(self, table: str, since: int, order: str) -> Iterator[dict[str, Any]]:
-        return self._table(table).rows_where("start >= ?", [since], order_by=f"start, {order}")
+    def _require_budget(self, released: ReleasedPeople, budget: int) -> None:
+        midnight = (released.start + JAPAN) // _DAY * _DAY - JAPAN
+        (spent,) = self._database.execute(
+            "SELECT coalesce(sum(noise_thousandths), 0) FROM people_slices "
+            "WHERE place = ? AND start >= ? AND start < ?",
+            (released.place, midnight, midnight + _DAY),
+        ).fetchone()
+        if spent + (released.noise_thousandths or 0) > budget:
+            raise BudgetSpent(
+                f"of the privacy budget for {released.place}, {spent / 1000:g} of "
+                f"{budget / 1000:g} is spent today; it begins anew at midnight in Japan."
+            )
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -143,94 +171,23 @@ class StatisticsStore(
             # SQLite names the constraint, not the value.
             raise SliceRefused(f"a slice does not fit the schema: {error}") from None
         except sqlite3.Error as error:
-            raise StoreFailed(f"{self._path} can't be used now: {_reason(error)}.") from None
+            raise StoreFailed(f"{self._path} can't be used now: {reason_of(error)}.") from None
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version not in (0, _VERSION):
+        if version not in (0, VERSION):
             raise Unrecoverable(
                 f"{self._path} was written by another version of smartpole (schema {version}, "
-                f"this one knows {_VERSION}). Move it away, or run the version that wrote it."
+                f"this one knows {VERSION}). Move it away, or run the version that wrote it."
             )
         self._database.enable_wal()
         connection.execute("PRAGMA synchronous=FULL")  # a pole loses its power at any time
         connection.execute("PRAGMA foreign_keys=ON")
         if version == 0:
             connection.executescript(
-                f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;"
+                f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"
             )
 
 
 def _is_broken(error: BaseException) -> bool:
     return getattr(error, "sqlite_errorname", "") in ("SQLITE_NOTADB", "SQLITE_CORRUPT")
-
-
-def _reason(error: BaseException) -> str:
-    """SQLite's own words for its state; they hold no value of a row."""
-    return str(error)
-
-
-# -- the schema -------------------------------------------------------------------------------
-
-_KEY = f"""
-    place TEXT NOT NULL CHECK (
-        length(place) BETWEEN 1 AND 40
-        AND place NOT GLOB '*[^a-z0-9-]*' AND place NOT GLOB '-*'
-    ),
-    start INTEGER NOT NULL CHECK (start BETWEEN 0 AND 4294967295),
-    k INTEGER NOT NULL CHECK (k BETWEEN {SMALLEST_K} AND {_MOST})"""
-
-_WINDOW = f'"end" INTEGER NOT NULL CHECK ("end" - start BETWEEN 1 AND {_LONGEST_SLICE})'
-
-_VALUES = " OR ".join(
-    f"(dimension = '{dimension}' AND value IN ("
-    + ", ".join(f"'{member.value}'" for member in values)
-    + "))"
-    for dimension, values in DIMENSIONS.items()
-)
-
-
-def _only_append(table: str, *key: str) -> str:
-    same = " AND ".join(f"{column} = NEW.{column}" for column in key)
-    return f"""
-    CREATE TRIGGER {table}_never_change BEFORE UPDATE ON {table}
-    BEGIN SELECT RAISE(ABORT, 'released statistics are never changed'); END;
-    CREATE TRIGGER {table}_never_delete BEFORE DELETE ON {table}
-    BEGIN SELECT RAISE(ABORT, 'released statistics are never deleted'); END;
-    -- INSERT OR REPLACE would delete without the trigger above.
-    CREATE TRIGGER {table}_never_replace BEFORE INSERT ON {table}
-    WHEN EXISTS (SELECT 1 FROM {table} WHERE {same})
-    BEGIN SELECT RAISE(IGNORE); END;
-    """
-
-
-_SCHEMA = f"""
-CREATE TABLE people_slices ({_KEY},
-    {_WINDOW},
-    pictures INTEGER NOT NULL CHECK (pictures BETWEEN 1 AND 1000000),
-    mean_tenths INTEGER CHECK (
-        mean_tenths IS NULL
-        OR peak IS NOT NULL AND mean_tenths BETWEEN 10 * k AND 10 * peak
-    ),
-    peak INTEGER CHECK (peak BETWEEN k AND {_MOST}),
-    PRIMARY KEY (place, start)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE people_attributes ({_KEY},
-    dimension TEXT NOT NULL,
-    value TEXT NOT NULL CHECK ({_VALUES}),
-    people INTEGER NOT NULL CHECK (people BETWEEN k AND {_MOST}),
-    PRIMARY KEY (place, start, dimension, value),
-    FOREIGN KEY (place, start) REFERENCES people_slices (place, start)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE device_slices ({_KEY},
-    {_WINDOW},
-    devices INTEGER CHECK (devices BETWEEN k AND {_MOST}),
-    PRIMARY KEY (place, start)
-) STRICT, WITHOUT ROWID;
-
-{_only_append("people_slices", "place", "start")}
-{_only_append("people_attributes", "place", "start", "dimension", "value")}
-{_only_append("device_slices", "place", "start")}
-"""

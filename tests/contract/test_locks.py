@@ -9,7 +9,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ["pole", "develop"]
+LOCKS = ["pole", "develop", "privacy"]
 PYTHONS = ["3.11", "3.12", "3.13"]
 MACHINES = ["x86_64", "aarch64"]
 
@@ -51,7 +51,12 @@ def test_every_pin_is_exact_and_has_a_hash(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "extras"), [("pole", ["convert"]), ("develop", ["convert", "bench", "develop"])]
+    ("name", "extras"),
+    [
+        ("pole", ["convert"]),
+        ("develop", ["convert", "privacy", "bench", "develop"]),
+        ("privacy", ["privacy"]),
+    ],
 )
 def test_what_pyproject_declares_is_locked_within_its_bounds(name: str, extras: list[str]) -> None:
     pins = locked(name)
@@ -61,10 +66,11 @@ def test_what_pyproject_declares_is_locked_within_its_bounds(name: str, extras: 
         assert wanted.specifier.contains(pin.version), f"{wanted} against {pin}: make lock"
 
 
-def test_one_environment_can_hold_both() -> None:
+@pytest.mark.parametrize("name", ["pole", "privacy"])
+def test_one_environment_can_hold_all(name: str) -> None:
     develop = locked("develop")
-    for name, pin in locked("pole").items():
-        assert develop[name].specifier == pin.specifier
+    for package, pin in locked(name).items():
+        assert develop[package].specifier == pin.specifier
 
 
 @pytest.mark.parametrize("name", LOCKS)

@@ -54,8 +54,8 @@ def test_without_a_crowd_there_is_nothing_to_measure(tmp_path: Path) -> None:
     path.write_text(
         '[pole]\nname = "p"\noperator = { ja = "p", en = "p" }\ncontact = { ja = "p", en = "p" }\n'
         'guideline = "1.0"\nstate = "state"\n[places]\nyard = { ja = "p", en = "p" }\n'
-        '[actors.notice]\ntype = "notice"\ngrants = ["NoticePort", "BlueprintView"]\n'
-        "settings = { port = 8461 }\n",
+        '[actors.notice]\ntype = "notice"\nsettings = { port = 8461 }\n'
+        'grants = ["NoticePort", "BlueprintView", "StatisticsView"]\n',
         encoding="utf-8",
     )
     done = bench(path)

@@ -91,8 +91,9 @@ async def test_the_demo_works_from_camera_to_every_result(tmp_path: Path, isolat
             port = blueprint.actors["notice"].settings.port  # type: ignore[attr-defined]
             async with httpx.AsyncClient(trust_env=False) as client:
                 page = await client.get(f"http://127.0.0.1:{port}/")
+                figures = await client.get(f"http://127.0.0.1:{port}/statistics")
                 walls = (await client.get(f"http://127.0.0.1:{port}/notice.json")).json()["walls"]
-            assert page.status_code == 200
+            assert (page.status_code, figures.status_code) == (200, 200)
             assert blueprint.pole.operator.ja in page.text
             assert blueprint.places["crossing"].en in page.text
             assert (walls["isolation"], walls["missing"]) == (isolation, [])

@@ -30,7 +30,7 @@ def a_cell(folder: Path, port: int) -> ActorCell:
     notice = f"""
 [actors.notice]
 type = "notice"
-grants = ["NoticePort", "BlueprintView"]
+grants = ["NoticePort", "BlueprintView", "StatisticsView"]
 settings = {{ port = {port} }}
 """
     blueprint = example_blueprint(folder, CONFIGURATION + notice, {"notice": Notice})

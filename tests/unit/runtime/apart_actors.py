@@ -107,6 +107,10 @@ class Counter(Actor, domain=Domain.CROWD):
                 TRICKS.get(self.settings.trick, lambda _: None)(self)
             await self.totals.send(Total(number=picture.number))
 
+    async def stop(self) -> None:
+        if self.settings.trick == "take time to stop":
+            await trio.sleep(1)
+
 
 class Sink(Actor, domain=Domain.PUBLIC):
     """Counts, and counts what comes twice or out of order, and what has not come."""

@@ -29,8 +29,9 @@ from runtime import (
     inlet,
 )
 from runtime.channel import ChannelStatistics
+from runtime.errors import RestartBudgetExceeded
 from runtime.house import Housing
-from runtime.pole import Pole
+from runtime.pole import Pole, PoleInUse
 from runtime.status import ActorStatus, PoleStatus
 from tests.example_pole import POLE, example_blueprint
 from tests.unit.runtime import pole_process
@@ -200,6 +201,7 @@ async def test_ten_thousand_messages_survive_crashes_of_every_actor(
         assert (told.poisoned, told.dropped, told.replaced) == (0, 0, 0)
         assert (told.waiting, told.in_hand) == (0, 0)
         assert told.acknowledged == told.accepted
+        assert told.redelivered >= actors(pole)[name].crashes
     crashes = world.crashes
     assert actors(pole)["middle"].crashes == crashes["middle before"] + crashes["middle after"]
     assert actors(pole)["sink"].crashes == crashes["sink"]
@@ -264,6 +266,7 @@ async def test_one_that_cannot_start_leaves_the_rest_at_work(tmp_path: Path, wor
     assert doomed.last_crash.message == "no key at keys/manager.pub: make one with smartpole keys"
     assert doomed.last_crash.phase == "starting"
     assert [record.child for record in pole.crashes()] == ["doomed"]
+    assert not pole.status().working
 
 
 async def test_one_that_crashes_again_and_again_rests(tmp_path: Path) -> None:
@@ -280,6 +283,43 @@ async def test_one_that_crashes_again_and_again_rests(tmp_path: Path) -> None:
         11,
     )
     assert "aa:bb" not in repr(pole.status())
+    # A foreign exception's words are not repeated, and the place names nothing of the machine.
+    last = told["crasher"].last_crash
+    assert last is not None
+    assert (last.error, last.message) == ("RuntimeError", "")
+    assert "test_pole_at_work.py" in last.where
+    assert not last.where.startswith("/")
+
+
+async def test_one_that_escalates_ends_the_pole(tmp_path: Path) -> None:
+    text = POLE + '[actors.c]\ntype = "crasher"\nsupervision = { when_exhausted = "escalate" }\n'
+    pole = Pole(example_blueprint(tmp_path, text, TYPES), housing=Housing.ONE_LOOP)
+    with pytest.raises(RestartBudgetExceeded, match="domain-security"):
+        await pole.run()
+
+
+async def test_one_state_folder_has_one_pole(tmp_path: Path) -> None:
+    first, second, third = (
+        Pole(example_blueprint(tmp_path, POLE + WORKER, TYPES), housing=Housing.ONE_LOOP)
+        for _ in range(3)
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(first.run)
+        await first.ready.wait()
+        with pytest.raises(PoleInUse, match="already"):
+            await second.run()
+        first.stop()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(third.run)
+        await third.ready.wait()
+        third.stop()
+
+
+async def test_a_state_folder_that_is_a_file_is_refused_in_words(tmp_path: Path) -> None:
+    pole = Pole(example_blueprint(tmp_path, POLE + WORKER, TYPES), housing=Housing.ONE_LOOP)
+    pole.blueprint.pole.state.write_text("a file")
+    with pytest.raises(PoleInUse, match="can't be used"):
+        await pole.run()
 
 
 async def test_what_the_pole_makes_is_private(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -57,6 +58,16 @@ def descriptors(process: int) -> int | None:
         return len(os.listdir(f"/proc/{process}/fd"))
     except PermissionError:
         return None
+
+
+def _change_specs(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
+    """Have domains be supervised otherwise than any configuration could ask for."""
+    as_it_is = Apart.child_spec
+
+    def changed(house: Apart, domain: Domain) -> ChildSpec:
+        return dataclasses.replace(as_it_is(house, domain), **changes)
+
+    monkeypatch.setattr(Apart, "child_spec", changed)
 
 
 # -- in order -------------------------------------------------------------------------------
@@ -115,6 +126,20 @@ async def test_a_pole_that_is_told_to_stop_while_it_starts_stops(
     assert children(os.getpid()) == set()
 
 
+@ISOLATIONS
+async def test_a_domain_that_takes_its_time_to_stop_is_waited_for(
+    tmp_path: Path, isolation: Isolation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Longer than it was given, and then told to stop at once: it does, and is no stuck one."""
+    _change_specs(monkeypatch, stop_timeout=0.1)
+    async with apart(tmp_path, isolation, "take time to stop") as watched:
+        await watched.until_at_work()
+        began = trio.current_time()
+    assert 1 <= trio.current_time() - began < 2.9, "it needs a second, and is killed after three"
+    assert watched.pole.crashes() == ()
+    assert threads() == set()
+
+
 # -- by force -------------------------------------------------------------------------------
 
 
@@ -139,7 +164,7 @@ async def test_a_stuck_thread_ends_the_pole(
     limit = '[domains.crowd]\nstuck_after = "2s"'
     with pytest.RaisesGroup(pytest.RaisesExc(DomainStuck, match="domain 'crowd' would not end")):
         async with apart(tmp_path, Isolation.THREAD, "stuck", more=limit) as watched:
-            await trio.sleep_forever()
+            await trio.sleep(30)  # it ends before
     assert [one.error for one in watched.crashes("domain-crowd")] == ["DomainStuck"]
     # The others have ended, in order; the one that can't be reached goes on until it is let go.
     await eventually(lambda: threads() == set())
@@ -205,7 +230,7 @@ async def test_an_actor_that_escalates_has_its_domain_started_again_and_at_last_
         pytest.RaisesExc(RestartBudgetExceeded, match="domain-crowd was given up more than 3 times")
     ):
         async with apart(tmp_path, isolation, "crash", always=True, counter=escalates) as watched:
-            await trio.sleep_forever()
+            await trio.sleep(30)  # it ends before
     crashes = [one.error for one in watched.crashes("domain-crowd")]
     assert crashes == ["RestartBudgetExceeded"] * 4
     assert watched.domain(Domain.CROWD).incarnation == 4
@@ -218,16 +243,11 @@ async def test_nothing_is_left_behind_by_twenty_lives(
     tmp_path: Path, isolation: Isolation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither descriptors nor threads nor processes, in the pole and in what starts domains."""
-    patiently = Apart.child_spec
-
-    def at_once(house: Apart, domain: Domain) -> ChildSpec:
-        return dataclasses.replace(
-            patiently(house, domain),
-            intensity=RestartIntensity(1000, 600),
-            backoff=Backoff(first=0.001, factor=1, longest=0.001),
-        )
-
-    monkeypatch.setattr(Apart, "child_spec", at_once)
+    _change_specs(
+        monkeypatch,
+        intensity=RestartIntensity(1000, 600),
+        backoff=Backoff(first=0.001, factor=1, longest=0.001),
+    )
 
     def left(watched: Watched) -> dict[str, object]:
         ours = os.getpid()

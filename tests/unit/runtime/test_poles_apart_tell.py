@@ -142,6 +142,8 @@ async def test_a_domain_s_process_holds_its_own_ends_and_nobody_else_s(tmp_path:
     def sockets(process: int) -> set[str]:
         folder = f"/proc/{process}/fd"
         links = {os.readlink(f"{folder}/{name}") for name in os.listdir(folder)}
+        # Nor what the one that started it watches the others by.
+        assert not any("pidfd" in one for one in links)
         return {one for one in links if one.startswith("socket:")}
 
     async with apart(tmp_path, Isolation.PROCESS) as watched:

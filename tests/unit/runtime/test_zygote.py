@@ -15,10 +15,14 @@ from typing import Any
 import msgspec
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from runtime.blueprint import Isolation
+from runtime.domain import Domain
 from runtime.errors import DomainDied
+from runtime.host import DomainOrder
 from runtime.pole import Pole
+from runtime.residence import Zygote
 from runtime.zygote import Birth, Death, Fork, Ready, ZygoteOrder
 from tests.unit.runtime import apart_actors
 from tests.unit.runtime.apart import blueprint_of, configuration
@@ -169,6 +173,44 @@ async def test_what_it_can_t_load_it_says_and_ends(
         assert (await zygote.ended())[0] == 0
 
 
+async def test_a_start_that_is_cancelled_leaves_nothing_to_the_next_one(tmp_path: Path) -> None:
+    """The process is born all the same, and must be taken for no other."""
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    control, _unused = socket.socketpair()
+    with near, far, control, _unused:
+        near.setblocking(False)
+        zygote = Zygote(near)
+        order = DomainOrder(
+            blueprint=blueprint_of(tmp_path, configuration(tmp_path)),
+            domain=Domain.CROWD,
+            control=control,
+            ends={},
+            best_effort=False,
+        )
+        begun: list[int] = []
+
+        async def begin(scope: trio.CancelScope) -> None:
+            with scope:
+                begun.append((await zygote.fork(order)).process)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(zygote.listen)
+            for process in (4_000_001, 4_000_002):
+                scope = trio.CancelScope()
+                nursery.start_soon(begin, scope)
+                await trio.lowlevel.wait_readable(far)
+                assert msgspec.json.decode(far.recv(1000), type=Fork).domain == "crowd"
+                if process == 4_000_001:
+                    scope.cancel()
+                    await wait_all_tasks_blocked()
+                far.send(msgspec.json.encode(Birth(domain="crowd", process=process)))
+                await wait_all_tasks_blocked()
+            for process in (4_000_001, 4_000_002):
+                far.send(msgspec.json.encode(Death(process=process, status=0)))
+            far.close()
+    assert begun[-1] == 4_000_002
+
+
 async def test_a_pole_ends_with_its_zygote(tmp_path: Path) -> None:
     """It could start no domain any more, and would go on with less and less."""
     pole = Pole(blueprint_of(tmp_path, configuration(tmp_path)), isolation=Isolation.PROCESS)
@@ -180,7 +222,7 @@ async def test_a_pole_ends_with_its_zygote(tmp_path: Path) -> None:
                 (zygote,) = _children(os.getpid())
                 ends = [os.pidfd_open(one.process) for one in pole.status().domains]
                 os.kill(zygote, signal.SIGKILL)
-                await trio.sleep_forever()
+                await trio.sleep(30)  # it ends before
     assert _children(os.getpid()) == set()
     with trio.fail_after(10):
         for end in ends:

@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 
 from actors.crowd.messages import PictureCount
 from actors.statistics import Statistics, StatisticsSettings, StatisticsStore
-from actors.statistics.release import Released, ReleasedDevices, ReleasedPeople
-from actors.statistics.store import SliceRefused, StoreFailed
+from actors.statistics.errors import SliceRefused, StoreFailed
+from actors.statistics.release import Released, ReleasedDevices, ReleasedPeople, release_devices
 from actors.wifi.messages import DeviceCount
 from runtime import Domain, Duration, Inlet, Message, Reading, Sensitivity
 from runtime.channel import Queue
@@ -30,15 +30,21 @@ class MemoryStore:
         self.is_full = False
         self.refused_place = ""
 
-    def append(self, released: Released) -> None:
+    def append(self, released: Released, *, budget: int | None = None) -> bool:
         if self.is_full:
             raise StoreFailed("statistics.db can't be used now: database or disk is full.")
         if released.place == self.refused_place:
             raise SliceRefused("a slice does not fit the schema")
         self.stored.append(released)
+        return True
 
-    def people_until(self) -> int:
-        return max((one.end for one in self.stored if isinstance(one, ReleasedPeople)), default=0)
+    def expire(self, before: int) -> int:
+        old = [one for one in self.stored if one.start < before]
+        self.stored = [one for one in self.stored if one.start >= before]
+        return len(old)
+
+    def people_until(self) -> dict[str, int]:
+        return {one.place: one.end for one in self.stored if isinstance(one, ReleasedPeople)}
 
 
 class VirtualStatistics(Statistics):
@@ -116,6 +122,9 @@ class Rig:
             if isinstance(one, ReleasedPeople)
         ]
 
+    def coverage_stored(self) -> list[int]:
+        return [one.coverage_tenths for one in self.store.stored if isinstance(one, ReleasedPeople)]
+
     def devices_stored(self) -> list[tuple[int, int | None]]:
         return [
             (one.start - MINUTE, one.devices)
@@ -124,8 +133,17 @@ class Rig:
         ]
 
 
+def a_count(start: int, end: int, devices: int) -> DeviceCount:
+    return DeviceCount(place="east-exit", start=start, end=end, devices=devices)
+
+
 def every_minute(**changes: object) -> StatisticsSettings:
     return msgspec.structs.replace(StatisticsSettings(), **changes)
+
+
+def cut_to_the_second(**changes: object) -> StatisticsSettings:
+    """A demonstration's slices may be as short as they come."""
+    return every_minute(demonstration=True, **changes)
 
 
 async def test_slices_are_released_as_time_passes() -> None:
@@ -134,12 +152,26 @@ async def test_slices_are_released_as_time_passes() -> None:
         for second in range(150):
             rig.see(7 if second < 60 else 3)
             await trio.sleep(1)
-        assert rig.people_stored() == [(0, 60, 60, 7), (60, 120, 60, None)]
+        assert rig.people_stored() == [(0, 60, 50, 7), (60, 120, 50, None)]
         assert rig.reading("slices_released") == 2
-        assert rig.reading("people_now") == 3
-    # The running slice is released with its true end.
-    assert rig.people_stored()[2:] == [(120, 150, 30, None)]
-    assert rig.reading("people_now") == 0
+        assert rig.reading("pictures_released") == 120
+    # The running slice is released as what it is: a minute of which half was looked at.
+    assert rig.people_stored()[2:] == [(120, 180, 20, None)]
+    assert rig.coverage_stored() == [10, 10, 5]
+
+
+async def test_status_shows_what_is_released_and_nothing_else() -> None:
+    rig = Rig(every_minute())
+    async with rig.running():
+        rig.see(8)
+        rig.see(6, place="west-exit")
+        await trio.sleep(61)
+        assert rig.reading("people_last") == 0
+        rig.see(4)
+        await trio.sleep(2)
+        assert rig.reading("people_last") == 14
+        await trio.sleep(60)
+        assert rig.reading("people_last") == 6
 
 
 async def test_a_gap_is_no_zero() -> None:
@@ -150,23 +182,6 @@ async def test_a_gap_is_no_zero() -> None:
         rig.see(8)
         await trio.sleep(65)
     assert rig.people_stored() == [(0, 60, 1, 6), (300, 360, 1, 8)]
-
-
-async def test_people_now_is_of_the_last_seconds_only() -> None:
-    rig = Rig(every_minute())
-    async with rig.running():
-        rig.see(4)
-        rig.see(3, place="west-exit")
-        await trio.sleep(0.1)
-        assert rig.reading("people_now") == 7
-        await trio.sleep(5)
-        rig.see(9)
-        await trio.sleep(0.1)
-        assert rig.reading("people_now") == 12
-        await trio.sleep(7)
-        assert rig.reading("people_now") == 9
-        await trio.sleep(10)
-        assert rig.reading("people_now") == 0
 
 
 async def test_late_pictures_are_dropped_and_counted() -> None:
@@ -196,7 +211,7 @@ async def test_device_slices_are_released_at_once() -> None:
 
 
 async def test_a_restart_within_the_second_in_which_a_slice_began_loses_nothing() -> None:
-    rig = Rig(every_minute())
+    rig = Rig(cut_to_the_second())
     actor = rig.build()
     await actor.start()
     async with trio.open_nursery() as nursery:
@@ -211,11 +226,11 @@ async def test_a_restart_within_the_second_in_which_a_slice_began_loses_nothing(
     # The store keeps the first of two slices with one start, so they must not have one.
     starts = [start for start, *_ in rig.people_stored()]
     assert len(set(starts)) == len(starts) == 2
-    assert sum(pictures for _, _, pictures, _ in rig.people_stored()) == 2
+    assert rig.reading("pictures_released") == 2
 
 
 async def test_an_incarnation_that_is_cut_short_loses_nothing_that_was_accepted() -> None:
-    rig = Rig(every_minute())
+    rig = Rig(cut_to_the_second())
     actor = rig.build()
     await actor.start()
     async with trio.open_nursery() as nursery:
@@ -233,8 +248,61 @@ async def test_an_incarnation_that_is_cut_short_loses_nothing_that_was_accepted(
             rig.see(8)
             await trio.sleep(1)
     # Windows do not overlap; what was counted before the crash isn't counted again.
-    assert [window for window in rig.people_stored() if window[3] == 8] == [(21, 42, 20, 8)]
-    assert sum(pictures for _, _, pictures, _ in rig.people_stored()) == 40
+    assert [window for window in rig.people_stored() if window[3] == 8] == [(20, 42, 20, 8)]
+    assert rig.reading("pictures_released") == 40
+
+
+async def test_a_slice_that_a_crash_cuts_ends_with_its_minute() -> None:
+    rig = Rig(every_minute(slice=Duration(300)), began=MINUTE + 60)  # a multiple of 300
+    actor = rig.build()
+    await actor.start()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(actor.run)
+        for _ in range(70):
+            rig.see(6)
+            await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    await actor.stop()
+    assert rig.people_stored() == [(60, 180, 50, 6)]
+    async with rig.running():
+        for _ in range(240):
+            rig.see(8)
+            await trio.sleep(1)
+    assert rig.people_stored()[1:] == [(180, 360, 100, 8), (360, 420, 10, 8)]
+    assert rig.coverage_stored() == [5, 10, 1]
+    # What was taken before that minute's end is in neither, but for the last two seconds of it.
+    assert rig.reading("pictures_late") == 48
+
+
+class CrashAfterStoring(MemoryStore):
+    """Keeps slices by their key, as the real one does, and crashes once when one is kept."""
+
+    crashed = False
+
+    def append(self, released: Released, *, budget: int | None = None) -> bool:
+        if any((one.place, one.start) == (released.place, released.start) for one in self.stored):
+            return False
+        super().append(released)
+        if not self.crashed:
+            self.crashed = True
+            raise RuntimeError("between the store and whoever waits for it")
+        return True
+
+
+async def test_a_crash_between_release_and_store_loses_nothing_and_stores_nothing_twice() -> None:
+    rig = Rig(cut_to_the_second())
+    rig.store = CrashAfterStoring()
+    actor = rig.build()
+    await actor.start()
+    with pytest.RaisesGroup(RuntimeError, flatten_subgroups=True):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(actor.run)
+            for second in range(62):
+                rig.see(6 if second < 60 else 9)
+                await trio.sleep(1)
+    await actor.stop()
+    assert rig.people_stored() == [(0, 60, 50, 6), (60, 62, 2, 9)]
+    assert rig.reading("slices_waiting") == 0
 
 
 async def test_while_the_disk_is_full_released_slices_wait() -> None:
@@ -253,7 +321,7 @@ async def test_while_the_disk_is_full_released_slices_wait() -> None:
             await trio.sleep(2)
             assert rig.reading("slices_waiting") == 0
     assert [window[:2] for window in rig.people_stored()] == [
-        (0, 60), (60, 120), (120, 180), (180, 203)
+        (0, 60), (60, 120), (120, 180), (180, 240)
     ]  # fmt: skip
     assert rig.devices_stored() == [(120, 30)]
     assert [(one["event"], one["log_level"]) for one in logs] == [
@@ -289,29 +357,75 @@ async def test_a_slice_that_never_fits_does_not_hold_up_the_others() -> None:
 
 
 async def test_the_length_of_a_slice_is_set() -> None:
-    rig = Rig(every_minute(slice=Duration(10)), began=MINUTE + 3.4)
+    rig = Rig(cut_to_the_second(slice=Duration(10)), began=MINUTE + 3.4)
     async with rig.running():
         for _ in range(30):
             rig.see(5)
             await trio.sleep(1)
     assert [window[:2] for window in rig.people_stored()] == [
-        (3, 10), (10, 20), (20, 30), (30, 34)
+        (0, 10), (10, 20), (20, 30), (30, 34)
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("demonstration", "stored"), [(False, []), (True, [(0, 30)])])
+async def test_devices_of_less_than_a_minute_are_not_released(
+    demonstration: bool, stored: list[tuple[int, int]]
+) -> None:
+    rig = Rig(every_minute(demonstration=demonstration))
+    async with rig.running():
+        assert rig.devices.put(a_count(MINUTE, MINUTE + 59, 30))
+        await trio.sleep(1)
+    assert rig.devices_stored() == stored
+
+
+async def test_old_slices_are_deleted_every_hour() -> None:
+    rig = Rig(every_minute())
+    a_year_ago = MINUTE - 365 * 86_400
+    for start in (a_year_ago - 60, a_year_ago + 60, a_year_ago + 7200):
+        rig.store.append(release_devices(a_count(start, start + 60, 30), 5))
+    async with rig.running():
+        await trio.sleep(1)
+        assert rig.reading("slices_expired") == 1
+        await trio.sleep(3601)
+        assert rig.reading("slices_expired") == 2
+    assert [one.start for one in rig.store.stored] == [a_year_ago + 7200]
+
+
+def read(given: dict[str, object]) -> StatisticsSettings:
+    return msgspec.convert(given, StatisticsSettings, dec_hook=lambda kind, value: kind(value))
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"slice": 5.0}, "10s to 1h"),
-        ({"slice": 7200.0}, "10s to 1h"),
-        ({"slice": 60.5}, "whole seconds"),
+        ({"slice": 10.0}, "1min to 1h, in whole minutes.*6.2\\(3\\).*demonstration = true"),
+        ({"slice": 7200.0}, "1min to 1h"),
+        ({"slice": 90.0}, "whole minutes"),
+        ({"slice": 5.0, "demonstration": True}, "10s to 1h"),
+        ({"slice": 7200.0, "demonstration": True}, "10s to 1h"),
+        ({"slice": 60.5, "demonstration": True}, "whole seconds"),
         ({"k": 2}, ">= 3"),
         ({"k": 1001}, "<= 1000"),
+        ({"keep": 6 * 86_400.0}, "7d to 3650d"),
+        ({"keep": 4000 * 86_400.0}, "7d to 3650d"),
     ],
 )
 def test_settings_that_make_no_sense(given: dict[str, object], message: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=message):
-        msgspec.convert(given, StatisticsSettings, dec_hook=lambda kind, value: kind(value))
+        read(given)
+
+
+def test_without_its_library_noise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(msgspec.ValidationError, match=r"OpenDP is not installed.*privacy\.lock"):
+        read({"noise": {"epsilon": 0.5, "epsilon_per_day": 12.0}})
+
+
+def test_only_a_demonstration_has_short_slices() -> None:
+    shown = read({"slice": 10.0, "demonstration": True})
+    assert shown.headline() == "slices of 10s, k = 5, a demonstration"
+    assert (shown.shortest, read({}).shortest) == (1, 60)
+    assert "demonstration" in shown.published
 
 
 def test_what_it_declares() -> None:
@@ -320,5 +434,5 @@ def test_what_it_declares() -> None:
     assert {need.capability for need in declaration.needs.values()} == {StatisticsStore}
     taken: list[type[Message]] = [one.message for one in declaration.inlets.values()]
     assert all(one.sensitivity is Sensitivity.AGGREGATE for one in taken)
-    assert StatisticsSettings.published == ("slice", "k")
+    assert StatisticsSettings.published == ("slice", "k", "keep", "demonstration", "noise")
     assert StatisticsSettings().headline() == "slices of 1min, k = 5"

@@ -2,16 +2,22 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
+import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from actors.statistics import StatisticsStore
-from actors.statistics.release import ReleasedAttribute, ReleasedDevices, ReleasedPeople
-from actors.statistics.store import SliceRefused, StoreFailed
+from actors.statistics import StatisticsStore, StatisticsView
+from actors.statistics.errors import SliceRefused, StoreFailed
+from actors.statistics.groups import GROUP_NAMED
+from actors.statistics.reading import read_slices
+from actors.statistics.release import ReleasedDevices, ReleasedGroup, ReleasedPeople
 from runtime import Unrecoverable
 from runtime.capability import Authority
 from runtime.errors import CapabilityForged
@@ -23,19 +29,25 @@ def open_store(folder: Path) -> StatisticsStore:
     return StatisticsStore._mint(authority)
 
 
+def of_group(gender: str, age: str, mask: str, peak: int, mean_tenths: int | None) -> ReleasedGroup:
+    return ReleasedGroup(GROUP_NAMED[gender, age, mask], peak, mean_tenths)
+
+
 def people(**changes: Any) -> ReleasedPeople:
     fields: dict[str, Any] = {
         "place": "east-exit",
         "start": MINUTE,
         "end": MINUTE + 60,
         "k": 5,
-        "pictures": 60,
-        "mean_tenths": 71,
-        "peak": 12,
-        "attributes": (
-            ReleasedAttribute("gender", "female", 6),
-            ReleasedAttribute("gender", "male", 6),
-            ReleasedAttribute("mask", "not worn", 12),
+        "pictures": 50,
+        "coverage_tenths": 9,
+        "mean_tenths": 121,
+        "peak": 22,
+        "age_bands": (18, 40, 65),
+        "groups": (
+            of_group("female", "age-1|age-2", "any", 11, 61),
+            of_group("female", "age-3|age-4|unknown", "any", 6, None),
+            of_group("male|unknown", "any", "any", 9, 52),
         ),
     }
     return ReleasedPeople(**{**fields, **changes})
@@ -58,7 +70,9 @@ def store(tmp_path: Path) -> Any:
         yield opened
 
 
-WITHHELD = {"peak": None, "mean_tenths": None, "attributes": ()}
+WITHHELD = {"peak": None, "mean_tenths": None, "groups": (), "age_bands": ()}
+A_DAY = 86_400
+ROOT = Path(__file__).parents[3]
 
 
 def test_what_is_appended_is_read(store: StatisticsStore) -> None:
@@ -73,11 +87,11 @@ def test_what_is_appended_is_read(store: StatisticsStore) -> None:
 
 
 def test_it_tells_until_when_slices_of_people_are_stored(store: StatisticsStore) -> None:
-    assert store.people_until() == 0
+    assert store.people_until() == {}
     store.append(devices(end=MINUTE + 600))
     store.append(people())
     store.append(people(place="west-exit", end=MINUTE + 30))
-    assert store.people_until() == MINUTE + 60
+    assert store.people_until() == {"east-exit": MINUTE + 60, "west-exit": MINUTE + 30}
 
 
 def test_it_is_there_after_closing(tmp_path: Path) -> None:
@@ -89,8 +103,8 @@ def test_it_is_there_after_closing(tmp_path: Path) -> None:
 
 def test_appending_again_changes_nothing(store: StatisticsStore) -> None:
     withheld = people(**WITHHELD)
-    for one in (withheld, withheld, people(), devices(), devices(devices=99)):
-        store.append(one)
+    given = (withheld, withheld, people(), devices(), devices(devices=99))
+    assert [store.append(one) for one in given] == [True, False, False, True, False]
     assert store.people() == [withheld]
     assert store.devices() == [devices()]
 
@@ -100,7 +114,7 @@ def test_appending_again_changes_nothing(store: StatisticsStore) -> None:
     [
         pytest.param(people(peak=4, mean_tenths=None), id="peak below k"),
         pytest.param(people(mean_tenths=49), id="mean below k"),
-        pytest.param(people(mean_tenths=121), id="mean above peak"),
+        pytest.param(people(mean_tenths=221), id="mean above peak"),
         pytest.param(people(peak=None), id="mean without peak"),
         pytest.param(people(k=2), id="k below 3"),
         pytest.param(people(pictures=0), id="no picture"),
@@ -111,13 +125,22 @@ def test_appending_again_changes_nothing(store: StatisticsStore) -> None:
         pytest.param(people(peak="many"), id="a text"),
         pytest.param(people(peak=6.5), id="no whole number"),
         pytest.param(people(pictures=b"\xff\xd8\xff"), id="bytes"),
+        pytest.param(people(pictures=60), id="pictures not rounded down"),
+        pytest.param(people(coverage_tenths=11), id="more than all"),
+        pytest.param(people(coverage_tenths=None), id="no coverage"),
+        pytest.param(people(noise_thousandths=0), id="noise without ε"),
+        pytest.param(people(age_bands=(20, 20, 60)), id="age bands that do not rise"),
+        pytest.param(people(age_bands=(20, 40, 81)), id="older than anybody is estimated"),
+        pytest.param(people(age_bands=(20, None, 60)), id="an age band without a beginning"),
         pytest.param(
-            people(attributes=(ReleasedAttribute("gender", "male", 4),)), id="value below k"
+            people(groups=(of_group("female", "any", "any", 4, None),)), id="group below k"
         ),
         pytest.param(
-            people(attributes=(ReleasedAttribute("gender", "20-39", 6),)), id="another dimension's"
+            people(groups=(of_group("female", "any", "any", 6, 49),)), id="mean of a group below k"
         ),
-        pytest.param(people(attributes=(ReleasedAttribute("name", "male", 6),)), id="dimension"),
+        pytest.param(
+            people(groups=(of_group("female", "any", "any", 6, 61),)), id="mean above its peak"
+        ),
         pytest.param(devices(devices=4), id="devices below k"),
         pytest.param(devices(devices=10_000), id="too many devices"),
     ],
@@ -135,9 +158,9 @@ def test_the_schema_holds_nothing_else(
     "statement",
     [
         "UPDATE people_slices SET peak = 99",
-        "UPDATE people_attributes SET people = 99",
+        "UPDATE people_groups SET peak = 99",
         "UPDATE device_slices SET devices = 99",
-        "DELETE FROM people_attributes",
+        "DELETE FROM people_groups",
         "DELETE FROM people_slices",
         "DELETE FROM device_slices",
     ],
@@ -145,8 +168,9 @@ def test_the_schema_holds_nothing_else(
 def test_another_connection_cannot_change_what_is_stored(
     store: StatisticsStore, tmp_path: Path, statement: str
 ) -> None:
-    store.append(people())
-    store.append(devices())
+    now = int(time.time())
+    store.append(people(start=now, end=now + 60))
+    store.append(devices(start=now, end=now + 60))
     with (
         closing(sqlite3.connect(tmp_path / "statistics.db")) as other,
         pytest.raises(sqlite3.IntegrityError, match=r"never (changed|deleted)"),
@@ -158,11 +182,71 @@ def test_nor_replace_it(store: StatisticsStore, tmp_path: Path) -> None:
     store.append(devices())
     with closing(sqlite3.connect(tmp_path / "statistics.db")) as other:
         other.execute(
-            "INSERT OR REPLACE INTO device_slices VALUES (?, ?, 5, ?, 99)",
+            "INSERT OR REPLACE INTO device_slices VALUES (?, ?, ?, 5, 99)",
             ("east-exit", MINUTE, MINUTE + 60),
         )
         other.commit()
     assert store.devices() == [devices()]
+
+
+@pytest.mark.parametrize(("start", "end"), [(-30, 30), (30, 90), (10, 20), (-60, 120), (59, 61)])
+def test_slices_of_one_place_never_overlap(store: StatisticsStore, start: int, end: int) -> None:
+    for one in (people(), devices()):
+        assert store.append(one)
+        overlapping = replace(one, start=MINUTE + start, end=MINUTE + end)
+        with pytest.raises(SliceRefused, match="never overlap"):
+            store.append(overlapping)
+        assert store.append(replace(overlapping, place="west-exit"))
+    assert store.append(people(start=MINUTE + 60, end=MINUTE + 120))
+    assert store.append(people(start=MINUTE - 60, end=MINUTE))
+
+
+def test_what_has_expired_is_deleted(store: StatisticsStore) -> None:
+    now = int(time.time())
+    for start in (now - 30 * A_DAY, now - 10 * A_DAY, now - A_DAY):
+        store.append(people(start=start, end=start + 60))
+        store.append(devices(start=start, end=start + 60))
+    assert store.expire(now - 20 * A_DAY) == 2
+    assert [one.start for one in store.people()] == [now - 10 * A_DAY, now - A_DAY]
+    assert len(store.people()[0].groups) == 3
+    # A week stays, whatever is asked.
+    assert store.expire(now) == 2
+    assert [one.start for one in store.people()] == [now - A_DAY]
+    assert [one.start for one in store.devices()] == [now - A_DAY]
+
+
+def test_whoever_looks_can_not_write(store: StatisticsStore, tmp_path: Path) -> None:
+    store.append(people())
+    store.append(devices())
+    authority = Authority._mint(actor="notice", folder=tmp_path, settings=None, facts={})
+    view = StatisticsView._mint(authority)
+    assert (view.people(0), view.devices(0)) == (store.people(), store.devices())
+    assert view.people(MINUTE + 1) == view.people(0, MINUTE) == []
+    with (
+        read_slices(tmp_path / "statistics.db") as connection,
+        pytest.raises(sqlite3.OperationalError, match="readonly"),
+    ):
+        assert connection is not None
+        connection.execute("DELETE FROM device_slices")
+
+
+def test_where_nothing_is_stored_nothing_is_found(tmp_path: Path) -> None:
+    authority = Authority._mint(actor="notice", folder=tmp_path / "new", settings=None, facts={})
+    assert StatisticsView._mint(authority).people(0) == []
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"no database", None])
+def test_a_file_that_can_not_be_read(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "statistics.db"
+    if content is not None:
+        path.write_bytes(content * 99)
+    else:
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("PRAGMA user_version = 1")
+    authority = Authority._mint(actor="notice", folder=tmp_path, settings=None, facts={})
+    with pytest.raises(StoreFailed, match=r"can't be read now|another version"):
+        StatisticsView._mint(authority).people(0)
 
 
 def test_it_may_be_used_from_many_threads(store: StatisticsStore) -> None:
@@ -178,7 +262,39 @@ def test_it_may_be_used_from_many_threads(store: StatisticsStore) -> None:
     for thread in threads:
         thread.join()
     assert len(store.people()) == 80
-    assert all(len(one.attributes) == 3 for one in store.people())
+    assert all(len(one.groups) == 3 for one in store.people())
+
+
+WRITER = """
+import itertools, sys
+from pathlib import Path
+from tests.unit.statistics.test_store import MINUTE, open_store, people
+store = open_store(Path(sys.argv[1]))
+for at in itertools.count():
+    start = MINUTE + 60 * at
+    store.append(people(start=start, end=start + 60))
+    print(start, flush=True)
+"""
+
+
+@pytest.mark.real_time
+def test_what_is_stored_outlives_a_kill(tmp_path: Path) -> None:
+    """A slice that was reported as stored is there, whole, and is not stored again."""
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, cwd=ROOT
+    ) as writer:
+        assert writer.stdout is not None
+        reported = [int(writer.stdout.readline()) for _ in range(25)]
+        writer.kill()
+        reported += map(int, writer.stdout.read().split())
+    with closing(open_store(tmp_path)) as store:
+        there = store.people()
+        assert [one.start for one in there[: len(reported)]] == reported
+        assert len(there) - len(reported) in (0, 1)  # stored, and killed before it was said
+        assert all(len(one.groups) == 3 for one in there)
+        for start in reported:
+            assert not store.append(people(start=start, end=start + 60, **WITHHELD))
+        assert store.people() == there
 
 
 def test_only_its_user_may_read_the_file(store: StatisticsStore, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ BENCHMARKS = {
     "overload": "more cameras than the machine can take: what each gets, and memory",
     "accuracy": "people, faces and attributes told rightly in labelled pictures (only when named)",
     "separation": "walls, border and erasing, against one loop without them; restarts",
+    "ledger": "appending, against SQLite; verifying a million entries",
     "demo": "the demo to its first count, and its memory (only when named)",
 }
 """Each is a module here with a function ``benchmark``."""

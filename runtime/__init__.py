@@ -20,9 +20,10 @@ from runtime.channel import BLOCK, DROP_OLDEST, LATEST, ChannelStatistics, Inlet
 from runtime.check import Finding, check
 from runtime.config import Duration, SourceAddress
 from runtime.domain import TABLE, Domain, DomainRule
-from runtime.errors import SmartpoleError, Unrecoverable
+from runtime.errors import LedgerRefused, LedgerTrouble, SmartpoleError, Unrecoverable
 from runtime.facts import BlueprintView, Separation, Wall
 from runtime.histogram import Histogram
+from runtime.ledger import Digest, Ledger, Receipt, Word, blueprint_words, ledger_entry
 from runtime.message import Count, Message, PlaceName, Sensitivity, UnixSeconds
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Capability",
     "ChannelStatistics",
     "Count",
+    "Digest",
     "Domain",
     "DomainRule",
     "Duration",
@@ -46,6 +48,9 @@ __all__ = [
     "Histogram",
     "Inlet",
     "Isolation",
+    "Ledger",
+    "LedgerRefused",
+    "LedgerTrouble",
     "Message",
     "Models",
     "Needs",
@@ -54,6 +59,7 @@ __all__ = [
     "PlaceName",
     "Reach",
     "Reading",
+    "Receipt",
     "Sensing",
     "Sensitivity",
     "Separation",
@@ -64,8 +70,11 @@ __all__ = [
     "UnixSeconds",
     "Unrecoverable",
     "Wall",
+    "Word",
+    "blueprint_words",
     "check",
     "inlet",
+    "ledger_entry",
     "load_blueprint",
     "outlet",
     "reading",

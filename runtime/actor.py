@@ -71,6 +71,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     published: ClassVar[tuple[str, ...]] = ()
     """Names of the settings that the public notice may show."""
+    words: ClassVar[tuple[str, ...]] = ()
+    """Names of the settings whose texts may stand in the ledger where an entry takes a ``Word``:
+    the names of roles, such as a manager's, and never of people."""
 
     @classmethod
     def why_refused(cls, key: str) -> str:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["Deletion", "OpenSegment", "RecordingExpiry", "RecordingStore", "StorageTrouble"]
+__all__ = [
+    "Deletion",
+    "OpenSegment",
+    "RecordingExpiry",
+    "RecordingStore",
+    "StorageTrouble",
+    "started_at",
+]
 
 import fcntl
 import os
@@ -234,6 +241,12 @@ class RecordingExpiry(Capability, kind=Storage("security"), rights="list and del
                 _sync_folder(self._folder)
             self._index.forget(result.deleted)
         return result
+
+
+def started_at(name: str) -> int | None:
+    """When a segment's first frame was captured (µs since 1970), by its name; None where that is no
+    segment's name."""
+    return start_of(name)
 
 
 @contextmanager

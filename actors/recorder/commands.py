@@ -1,4 +1,4 @@
-"""`smartpole keys` and `smartpole segments`: a manager's tools, for the manager's computer.
+"""`smartpole keys`, `recordings` and `segments`: a manager's tools, for the manager's computer.
 
 The pole itself needs neither: it holds no private key and opens no segment (guideline 7.3(1)).
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `keys make` and `segments probe` (entry point `smartpole.commands`)."""
+    """Add `keys`, `recordings` and `segments` (entry point `smartpole.commands`)."""
     keys = subparsers.add_parser("keys", help="make a manager's key for recordings")
     actions = keys.add_subparsers(dest="action", required=True, metavar="ACTION")
     make = actions.add_parser("make", help="make a private key, and beside it the public one")
@@ -27,6 +27,33 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="where the private key goes; the public one goes to FILE.pub",
     )
     make.set_defaults(handler=_make)
+
+    recordings = subparsers.add_parser(
+        "recordings", help="verify what a pole recorded, or make its index again"
+    )
+    actions = recordings.add_subparsers(dest="action", required=True, metavar="ACTION")
+    verify = actions.add_parser(
+        "verify",
+        help="find segments that were removed, changed, exchanged or put in; without the pole",
+        description="Exit status: 0 if all is as the pole left it, 1 if something is not, 2 if "
+        "that can't be said.",
+    )
+    verify.add_argument("folder", type=Path, metavar="FOLDER", help="the recordings, or a copy")
+    verify.add_argument(
+        "--key",
+        required=True,
+        metavar="PUB",
+        help="the pole's public key (pole.pub of its recordings, noted when it was set up): a file "
+        "or the key itself",
+    )
+    verify.add_argument(
+        "--part", action="store_true", help="only some segments were copied: none is missed"
+    )
+    verify.add_argument("--json", action="store_true", help="for machines")
+    verify.set_defaults(handler=_verify)
+    reindex = actions.add_parser("reindex", help="make a lost or damaged index again")
+    reindex.add_argument("folder", type=Path, metavar="FOLDER", help="the recordings")
+    reindex.set_defaults(handler=_reindex)
 
     segments = subparsers.add_parser("segments", help="open a recorded segment, as its manager")
     actions = segments.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -90,4 +117,44 @@ def _probe(arguments: argparse.Namespace) -> int:
         print(f"smartpole segments: {error}", file=sys.stderr)
         return 1
     print(report)
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from actors.recorder.signing import KeyRefused, VerifyKey
+    from actors.recorder.verify import verify
+
+    try:
+        given = Path(arguments.key)
+        text = given.read_text("ascii", "replace") if given.is_file() else arguments.key
+        key = VerifyKey.from_text(text)
+        found = verify(arguments.folder, key, part=arguments.part)
+    except (KeyRefused, OSError) as error:
+        why = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        print(f"smartpole recordings: {why}", file=sys.stderr)
+        return 2
+    if arguments.json:
+        import msgspec
+
+        print(msgspec.json.format(msgspec.json.encode(found)).decode())
+    else:
+        print(found)
+    return 0 if found.is_whole else 1
+
+
+def _reindex(arguments: argparse.Namespace) -> int:
+    from actors.recorder.index import StorageTrouble
+    from actors.recorder.reindex import rebuild
+
+    if not arguments.folder.is_dir():
+        print(f"smartpole recordings: there is no folder {arguments.folder}", file=sys.stderr)
+        return 2
+    try:
+        segments, unknown, gaps = rebuild(arguments.folder)
+    except StorageTrouble as trouble:
+        print(f"smartpole recordings: {trouble}", file=sys.stderr)
+        return 1
+    print(f"  {segments} segments and {gaps} gaps are in the index")
+    if unknown:
+        print(f"  {unknown} of the segments stand in no manifest: see smartpole recordings verify")
     return 0

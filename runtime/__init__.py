@@ -23,6 +23,7 @@ from runtime.domain import TABLE, Domain, DomainRule
 from runtime.errors import SmartpoleError, Unrecoverable
 from runtime.facts import BlueprintView, Separation, Wall
 from runtime.histogram import Histogram
+from runtime.inlets import Inlets, Sender
 from runtime.message import Count, Message, PlaceName, Sensitivity, UnixSeconds
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "Finding",
     "Histogram",
     "Inlet",
+    "Inlets",
     "Isolation",
     "Message",
     "Models",
@@ -54,6 +56,7 @@ __all__ = [
     "PlaceName",
     "Reach",
     "Reading",
+    "Sender",
     "Sensing",
     "Sensitivity",
     "Separation",

@@ -14,7 +14,7 @@ import msgspec
 import trio
 
 from actors.camera.link import CameraLink, CameraOutage, CameraStream
-from actors.camera.messages import EncodedPacket
+from actors.camera.messages import EncodedPacket, Interruption
 from runtime import (
     Actor,
     Domain,
@@ -98,6 +98,7 @@ class Camera(Actor, domain=Domain.CAPTURE):
         self._session = time.time_ns() // 1_000_000
         self._sequence = 0
         self._failures = 0
+        self._after: Interruption | None = Interruption.STARTED
         self._chance = random.Random()
         self._ways = (_Way(self.for_crowd), _Way(self.for_security))
         # Only a file waits for its receivers; a street doesn't.
@@ -119,10 +120,12 @@ class Camera(Actor, domain=Domain.CAPTURE):
                     return
                 if not self.settings.is_file:
                     raise CameraOutage(
-                        f"the camera ({self.settings.source.public}) ended its stream"
+                        f"the camera ({self.settings.source.public}) ended its stream",
+                        Interruption.ENDED,
                     )
             except CameraOutage as outage:
                 self.outages.add()
+                self._after = self._after or outage.kind
                 self._failures += 1
                 delay = patience.delay(self._failures, self._chance)
                 self.log.warning("camera outage", reason=str(outage), retry_in=round(delay, 1))
@@ -149,10 +152,16 @@ class Camera(Actor, domain=Domain.CAPTURE):
                     await trio.sleep_until(pacer.due(packet, trio.current_time()))
                     # It was read ahead of its time.
                     packet = msgspec.structs.replace(packet, captured_at=time.time_ns() // 1000)
+                if self._after is not None:
+                    packet = msgspec.structs.replace(packet, after=self._after)
+                    self._after = None
                 await self._send(packet)
                 seen += 1
         if not seen:
-            raise CameraOutage(f"the camera ({self.settings.source.public}) shows no pictures")
+            raise CameraOutage(
+                f"the camera ({self.settings.source.public}) shows no pictures",
+                Interruption.UNREADABLE,
+            )
 
     async def _send(self, packet: EncodedPacket) -> None:
         try:
@@ -161,7 +170,8 @@ class Camera(Actor, domain=Domain.CAPTURE):
         except BorderRefused as refusal:
             raise CameraOutage(
                 f"the camera ({self.settings.source.public}) sends what cannot be handed on: "
-                f"{refusal}"
+                f"{refusal}",
+                Interruption.UNREADABLE,
             ) from None
         self._sequence += 1
         self.packets.add()

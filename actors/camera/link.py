@@ -17,7 +17,7 @@ import av
 import av.error
 import av.logging
 
-from actors.camera.messages import EncodedPacket, StreamHeader
+from actors.camera.messages import EncodedPacket, Interruption, StreamHeader
 from runtime import Authority, Capability, Network, Reach, SmartpoleError, SourceAddress
 
 # FFmpeg would write addresses, with their passwords, to standard error.
@@ -39,6 +39,10 @@ _OPTIONS = {
 
 class CameraOutage(SmartpoleError):
     """The camera cannot be reached, or its stream ended or broke."""
+
+    def __init__(self, text: str, kind: Interruption = Interruption.UNREACHABLE) -> None:
+        super().__init__(text)
+        self.kind = kind
 
 
 class _LinkSettings(Protocol):
@@ -88,14 +92,23 @@ class CameraLink(Capability, kind=Network("cameras"), rights="connect to the con
             # silent, FFmpeg sometimes complains of what it said instead.
             silent = time.monotonic() - began >= self._timeout
             why = "it did not answer in time" if silent else _reason(error, source.scheme)
-            raise CameraOutage(f"the camera ({source.public}) can't be opened: {why}") from None
+            refused = isinstance(
+                error, (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
+            )
+            raise CameraOutage(
+                f"the camera ({source.public}) can't be opened: {why}",
+                Interruption.REFUSED if refused else Interruption.UNREACHABLE,
+            ) from None
         if not container.streams.video:
             container.close()
-            raise CameraOutage(f"the camera ({source.public}) sends no video")
+            raise CameraOutage(
+                f"the camera ({source.public}) sends no video", Interruption.UNREADABLE
+            )
         if container.streams.video[0].codec_context is None:
             container.close()
             raise CameraOutage(
-                f"the camera ({source.public}) sends a kind of video that is not known here"
+                f"the camera ({source.public}) sends a kind of video that is not known here",
+                Interruption.UNREADABLE,
             )
         return CameraStream(container, source)
 
@@ -143,12 +156,17 @@ class CameraStream:
                 corrupt_in_a_row += 1
                 if corrupt_in_a_row >= _CORRUPT_IN_A_ROW:
                     raise CameraOutage(
-                        f"the camera ({self._source.public}) sends nothing that can be read"
+                        f"the camera ({self._source.public}) sends nothing that can be read",
+                        Interruption.UNREADABLE,
                     ) from None
                 continue
             except (av.error.FFmpegError, OSError) as error:
                 why = _reason(error, self._source.scheme)
-                raise CameraOutage(f"the camera ({self._source.public}) broke off: {why}") from None
+                silent = isinstance(error, (av.error.ExitError, TimeoutError))
+                raise CameraOutage(
+                    f"the camera ({self._source.public}) broke off: {why}",
+                    Interruption.SILENT if silent else Interruption.BROKE_OFF,
+                ) from None
             if packet.size == 0:  # how PyAV marks the end before it ends
                 continue
             if packet.is_corrupt:

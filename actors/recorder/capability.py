@@ -117,6 +117,17 @@ class RecordingStore(
                 raise
         return segment
 
+    def last_end(self, camera: str) -> int | None:
+        """When the last segment of that camera ended (µs since 1970), as far as the chain's newest
+        records tell. Blocks; raises StorageTrouble."""
+        with as_trouble("the chain of manifests can't be read"):
+            ends = [
+                record.end
+                for record in self._chain.recent()
+                if isinstance(record, Segment) and record.camera == camera and record.end
+            ]
+        return max(ends, default=None)
+
     def note_gap(
         self, *, camera: str, place: str, started_at: int, ended_at: int, reason: str
     ) -> None:
@@ -188,17 +199,20 @@ class RecordingStore(
         """Give it a manifest; not if it is another file than the one that was begun."""
         if digest_of(path, size=begun.head_size) != begun.head:
             return
-        size = size_of(path)
+        status = path.stat()
+        # Nobody knows when its last frame was captured; when it was last written to is near it.
+        end = max(begun.start, status.st_mtime_ns // 1000)
         self._chain.append(
-            Segment, **manifest(begun, None, size, digest_of(path), SegmentState.CUT.value)
+            Segment,
+            **manifest(begun, end, status.st_size, digest_of(path), SegmentState.CUT.value),
         )
 
     def _close_in_index(self, name: str) -> None:
         begun = self._begun(name)
         closed = self._manifest_of(begun) if begun is not None else None
-        state, ended_at = SegmentState.CUT, None
+        state, ended_at = SegmentState.CUT, closed.end if closed is not None else None
         if closed is not None and closed.state == SegmentState.COMPLETE.value:
-            state, ended_at = SegmentState.COMPLETE, closed.end
+            state = SegmentState.COMPLETE
         size = size_of(self._folder / name)
         self._index.closed(name, ended_at=ended_at, size=size, state=state)
 

@@ -77,7 +77,7 @@ class Segment(_Record, frozen=True, kw_only=True, tag_field="kind", tag="segment
     place: str
     start: int
     end: int | None
-    """Of the last frame; None where a power cut left nobody who knows."""
+    """Of the last frame. After a power cut: when the file was last written to."""
     codec: str
     size: int
     """Bytes of ciphertext."""

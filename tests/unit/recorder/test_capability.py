@@ -41,6 +41,7 @@ def test_neither_handle_reads_and_the_recorders_neither_lists_nor_deletes() -> N
         "adopt_leftovers",
         "note_gap",
         "chain_length",
+        "last_end",
     }
     assert abilities(RecordingExpiry) == {"expired", "delete"}
     assert RecordingStore.kind == RecordingExpiry.kind == Storage("security")

@@ -10,7 +10,8 @@ __all__ = ["register"]
 import argparse
 import os
 import sys
-from datetime import UTC, datetime
+import time
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 
@@ -27,6 +28,29 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="where the private key goes; the public one goes to FILE.pub",
     )
     make.set_defaults(handler=_make)
+    days = actions.add_parser("days", help="make a private key for each day, and their public keys")
+    days.add_argument(
+        "--to", type=Path, required=True, metavar="FOLDER", help="where the keys lie, or will"
+    )
+    days.add_argument(
+        "--from",
+        type=_day,
+        metavar="DAY",
+        dest="first",
+        help="the first day, such as 2026-12-01 (today)",
+    )
+    days.add_argument(
+        "--days", type=int, default=60, metavar="N", help="how many days (%(default)s)"
+    )
+    days.set_defaults(handler=_days)
+    destroy = actions.add_parser(
+        "destroy", help="destroy private keys of days, so that nobody can read these days any more"
+    )
+    destroy.add_argument("--in", type=Path, required=True, metavar="FOLDER", dest="folder")
+    which = destroy.add_mutually_exclusive_group(required=True)
+    which.add_argument("--day", type=_day, metavar="DAY", help="this day's key")
+    which.add_argument("--before", type=_day, metavar="DAY", help="the keys of all days before")
+    destroy.set_defaults(handler=_destroy)
 
     recordings = subparsers.add_parser(
         "recordings", help="verify what a pole recorded, or make its index again"
@@ -65,6 +89,58 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--identity", type=Path, required=True, metavar="KEY", help="the manager's private key"
     )
     probe.set_defaults(handler=_probe)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day such as 2026-12-01") from None
+
+
+def _days(arguments: argparse.Namespace) -> int:
+    from actors.recorder.day_keys import DAYS_FILE, make_days
+    from actors.recorder.keys import day_of
+
+    if not 1 <= arguments.days <= 1000:
+        print("smartpole keys: from 1 to 1000 days can be made at once", file=sys.stderr)
+        return 1
+    first = arguments.first or day_of(time.time_ns() // 1000)
+    folder: Path = arguments.to
+    try:
+        new = make_days(folder, first, arguments.days)
+    except OSError as error:
+        print(
+            f"smartpole keys: {error.filename} can't be written: {error.strerror}", file=sys.stderr
+        )
+        return 1
+    last = first + timedelta(days=arguments.days - 1)
+    print(f"  {len(new)} new private keys, {first} to {last}: {folder}")
+    print("    Each opens one day's recordings. They belong on the manager's computer alone;")
+    print("    a copy of one, wherever it lies, undoes its destruction.")
+    print(f"  public keys: {folder / DAYS_FILE}")
+    print("    It goes to the pole, into the folder that the recorder's `recipients` names.")
+    return 0
+
+
+def _destroy(arguments: argparse.Namespace) -> int:
+    from actors.recorder.day_keys import destroy
+
+    def chosen(day: date) -> bool:
+        return bool(day == arguments.day if arguments.day else day < arguments.before)
+
+    try:
+        gone = destroy(arguments.folder, chosen)
+    except OSError as error:
+        print(f"smartpole keys: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    if not gone:
+        print("smartpole keys: there is no key of such a day; nothing was done", file=sys.stderr)
+        return 1
+    print(f"  destroyed: {', '.join(map(str, gone))}")
+    print("    What was recorded on these days can't be read by anybody, if no copy of the key is")
+    print("    left. Where the keys' own drive may keep old blocks, encrypt that drive.")
+    return 0
 
 
 def _make(arguments: argparse.Namespace) -> int:

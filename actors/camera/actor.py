@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 import trio
 
+from actors.camera.credentials import CredentialFile
 from actors.camera.link import CameraLink, CameraOutage, CameraStream
 from actors.camera.messages import EncodedPacket, Interruption
 from runtime import (
@@ -39,6 +40,8 @@ class CameraSettings(Settings, frozen=True, kw_only=True):
 
     source: SourceAddress
     """``rtsp://…``, ``rtsps://…``, ``v4l2:/dev/video0`` or ``file:clip.mp4``."""
+    credentials: CredentialFile | None = None
+    """A file with one line ``USER:PASSWORD`` that nobody else may read, or ``systemd:NAME``."""
     loop: bool = False
     """A file starts over at its end."""
     pace: Literal["real-time", "fast"] = "real-time"
@@ -58,6 +61,8 @@ class CameraSettings(Settings, frozen=True, kw_only=True):
             )
         if self.source.scheme.startswith("rtsp"):
             _require_host(self.source)
+        elif self.credentials is not None:
+            raise ValueError("Expected credentials for a camera with an rtsp address alone")
         if self.source.scheme == "v4l2" and not self.source.rest.startswith("/dev/"):
             raise ValueError('Expected a device such as "v4l2:/dev/video0"')
         if not 0 < self.timeout <= 30:
@@ -232,15 +237,16 @@ class _Pacer:
 
 
 def _require_host(source: SourceAddress) -> None:
-    """Refuse an address that would be read otherwise than meant. Never quotes it."""
+    """Refuse an address that would be read otherwise than meant, or that holds a password, which
+    whoever reads the configuration would see. Never quotes it."""
     try:
         parts = urlsplit(source)
         # A stray "@" is a password with "/", "?" or "#" in it, of which a part passed for the host.
-        usable = bool(parts.hostname) and parts.port != 0 and "@" not in "".join(parts[2:])
+        usable = bool(parts.hostname) and parts.port != 0 and "@" not in source
     except ValueError:
         usable = False
     if not usable:
         raise ValueError(
-            "Expected rtsp://USER:PASSWORD@HOST:PORT/PATH, in which / ? # @ : % of a user or a "
-            "password are written %2F %3F %23 %40 %3A %25"
+            "Expected rtsp://HOST:PORT/PATH; user and password stand in a file of their own, "
+            'credentials = "FILE", as one line USER:PASSWORD'
         )

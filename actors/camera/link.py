@@ -17,6 +17,7 @@ import av
 import av.error
 import av.logging
 
+from actors.camera.credentials import CredentialFile, CredentialTrouble
 from actors.camera.messages import EncodedPacket, Interruption, StreamHeader
 from runtime import Authority, Capability, Network, Reach, SmartpoleError, SourceAddress
 
@@ -49,6 +50,8 @@ class _LinkSettings(Protocol):
     @property
     def source(self) -> SourceAddress: ...
     @property
+    def credentials(self) -> CredentialFile | None: ...
+    @property
     def timeout(self) -> float: ...
 
 
@@ -67,21 +70,23 @@ class CameraLink(Capability, kind=Network("cameras"), rights="connect to the con
         return Reach(
             connect=(address.port or _PORTS[source.scheme],),
             resolve=not _is_number(address.hostname or ""),
+            read=(settings.credentials.path,) if settings.credentials is not None else (),
         )
 
     def __init__(self, authority: Authority) -> None:
         settings: _LinkSettings = authority.settings  # type: ignore[assignment]
         self._source = settings.source
+        self._credentials = settings.credentials
         self._timeout = float(settings.timeout)
 
     def open(self) -> CameraStream:
         """Connect. Blocks for as long as the timeout; raises CameraOutage."""
         source = self._source
-        address = source if source.scheme.startswith("rtsp") else source.rest
+        address = self._address()
         began = time.monotonic()
         try:
             container = av.open(
-                str(address),
+                address,
                 format=_FORMATS.get(source.scheme),
                 options=_OPTIONS.get(source.scheme, {}),
                 timeout=(self._timeout, self._timeout),
@@ -111,6 +116,19 @@ class CameraLink(Capability, kind=Network("cameras"), rights="connect to the con
                 Interruption.UNREADABLE,
             )
         return CameraStream(container, source)
+
+    def _address(self) -> str:
+        """What FFmpeg is given, credentials and all."""
+        source = self._source
+        if not source.scheme.startswith("rtsp"):
+            return source.rest
+        if self._credentials is None:
+            return str(source)
+        try:
+            credentials = self._credentials.read()
+        except CredentialTrouble as trouble:
+            raise CameraOutage(str(trouble), Interruption.REFUSED) from None
+        return f"{source.scheme}://{credentials}{source.rest.removeprefix('//')}"
 
 
 def _is_number(host: str) -> bool:

@@ -22,7 +22,7 @@ from structlog.typing import EventDict
 
 from actors.camera.actor import Camera, CameraSettings
 from actors.camera.link import CameraLink, CameraOutage, CameraStream
-from actors.camera.messages import EncodedPacket, StreamHeader
+from actors.camera.messages import EncodedPacket, Interruption, StreamHeader
 from actors.crowd.decoder import PictureDecoder
 from runtime import DROP_OLDEST, Authority, Duration, Outlet, Reading, SourceAddress
 from runtime.border import BorderCodec
@@ -354,9 +354,12 @@ async def test_fast_means_no_waiting(film: Path) -> None:
     sent = await bench.run(60)
     assert [at for at, _ in sent] == [0.0] * 20
     assert bench.packets == [
-        msgspec.structs.replace(theirs, session=ours.session, captured_at=ours.captured_at)
+        msgspec.structs.replace(
+            theirs, session=ours.session, captured_at=ours.captured_at, after=ours.after
+        )
         for ours, theirs in zip(bench.packets, packets_of(film), strict=True)
     ]
+    assert [ours.after for ours in bench.packets] == [Interruption.STARTED] + [None] * 19
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,10 @@ def found_in(folder: Path, manager: Manager) -> dict[str, list[bytes]]:
     for path in chain_files(security).values():
         for line in lines_of(path):
             if isinstance(record := line.record, Begun):
-                film = manager.open(security / segment_name(record))
+                file = security / segment_name(record)
+                if not file.exists():  # nothing came of it
+                    continue
+                film = manager.open(file)
                 found[record.camera] += [data for _, _, data in stored_packets(film)]
     return found
 

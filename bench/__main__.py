@@ -24,6 +24,7 @@ BENCHMARKS = {
     "pipeline": "pictures a second and latency, against a bare loop",
     "load": "what one camera takes of a processor, and where it goes",
     "overload": "more cameras than the machine can take: what each gets, and memory",
+    "recording": "eight cameras recorded at once, against a plain remux of the same streams",
     "separation": "walls, border and erasing, against one loop without them; restarts",
     "demo": "the demo to its first count, and its memory (only when named)",
 }

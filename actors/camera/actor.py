@@ -31,7 +31,7 @@ from runtime.errors import BorderRefused
 from runtime.specification import Backoff
 
 _SCHEMES = ("file", "rtsp", "rtsps", "v4l2")
-_FAST_BATCH = 32
+_MOST_AT_ONCE = 32
 _JUMP = 10.0
 
 
@@ -139,8 +139,8 @@ class Camera(Actor, domain=Domain.CAPTURE):
     async def _forward(self, stream: CameraStream) -> None:
         """Hand a stream on until it ends."""
         self._session += 1
-        batch = _FAST_BATCH if self.settings.is_file and self.settings.pace == "fast" else 1
         paced = self.settings.is_file and self.settings.pace == "real-time"
+        batch = 1 if paced else _MOST_AT_ONCE
         pacer = _Pacer(stream.seconds_per_tick)
         seen = corrupt = 0
         while True:

@@ -25,6 +25,8 @@ from runtime import Authority, Capability, Network, Reach, SmartpoleError, Sourc
 av.logging.set_level(None)
 
 _CORRUPT_IN_A_ROW = 50
+_GATHER = 0.2
+"""Seconds: handing over each packet by itself costs more than receiving it."""
 _PORTS = {"rtsp": 554, "rtsps": 322}
 """RFC 7826, 19.1."""
 _FORMATS = {"v4l2": "v4l2"}
@@ -148,6 +150,8 @@ class CameraStream:
         self._video = container.streams.video[0]
         self._packets = self._demultiplex()
         self._is_first = True
+        self._failure: CameraOutage | None = None
+        """What ended the stream while packets were gathered that came before."""
         self.corrupt = 0
         """Packets that could not be read and were passed over."""
 
@@ -159,11 +163,33 @@ class CameraStream:
     def read(self, session: int, sequence: int, at_most: int) -> list[EncodedPacket]:
         """The next packets, numbered from ``sequence``; an empty list at the end of the stream.
 
-        Blocks until there is one. Raises CameraOutage where the stream breaks.
+        Blocks until there is one, and then no longer than a tenth of a second: those that come
+        until then are gathered. Raises CameraOutage where the stream breaks.
         """
+        if self._failure is not None:
+            raise self._failure
         packets: list[EncodedPacket] = []
+        try:
+            self._gather(packets, session, sequence, at_most)
+        except CameraOutage as outage:
+            if not packets:
+                raise
+            self._failure = outage
+        return packets
+
+    def _gather(
+        self, packets: list[EncodedPacket], session: int, sequence: int, at_most: int
+    ) -> None:
         corrupt_in_a_row = 0
+        began = latest = 0.0
         while len(packets) < at_most:
+            now = time.monotonic()
+            if packets:
+                began = began or now
+                # The next one may well take as long as the last one took.
+                if now - began + (now - latest) > _GATHER:
+                    break
+            latest = now
             try:
                 packet = next(self._packets)
             except StopIteration:
@@ -190,7 +216,6 @@ class CameraStream:
             if packet.is_corrupt:
                 self.corrupt += 1
             packets.append(self._translate(packet, session, sequence + len(packets)))
-        return packets
 
     def close(self) -> None:
         self._container.close()

@@ -39,7 +39,7 @@ _PICTURES_LATE = 4
 outage may be long, and what is in memory only would be lost if the power failed."""
 _TICK = 0.25
 """Seconds between looks at what should be sealed by now."""
-_GATHER = 0.1
+_GATHER = 0.25
 """Seconds for which packets are gathered: a thread that takes each by itself would cost more than
 what it does."""
 _LOOK_AT_KEYS = 600.0

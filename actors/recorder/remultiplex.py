@@ -20,7 +20,7 @@ from runtime import SmartpoleError
 # FFmpeg would write to standard error what it thinks of a stream.
 av.logging.set_level(None)
 
-FRAGMENT = 0.3
+FRAGMENT = 0.2
 """Seconds of film in one fragment: what is in the muxer's memory only, and lost in a power cut."""
 _OPTIONS = {
     # Nothing is written back to: each fragment, once out, can be read without those after it. And

@@ -1,6 +1,6 @@
 """Recording: eight cameras of 4 Mbit/s at once, beside a plain remux of the same streams.
 
-The cameras are one real RTSP server's (GStreamer's, in a process of its own). The pole receives each
+The cameras are one real RTSP server's (GStreamer's, in its own process). The pole receives each
 stream, hands it to both systems across borders, and records it: remultiplexed, encrypted, hashed,
 synced to the disk within moments, manifests signed. At the same time another process copies the
 same eight streams into fragmented MP4 with PyAV alone, which is what ``ffmpeg -c copy`` does.

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 
 from actors.recorder.capability import RecordingStore
 from actors.recorder.keys import Keys
 from actors.recorder.recording import Recording
+from actors.recorder.remultiplex import _Boxes
 from tests.recordings import START, Manager, packet_run, storage, stored_packets
 
 MOST = 1.6
@@ -77,3 +81,24 @@ def test_a_usual_camera_needs_no_filler(
         recording.accept([packet])
         recording.write()
     recording.close(for_good=True)
+
+
+@given(
+    sizes=st.lists(st.one_of(st.integers(0, 40), st.none()), min_size=1, max_size=8),
+    data=st.data(),
+)
+def test_filler_goes_between_boxes_only(sizes: list[int | None], data: st.DataObject) -> None:
+    """However the muxer's output is cut up. None stands for a box with a long size."""
+    film, ends = b"", {0}
+    for size in sizes:
+        body = bytes(size if size is not None else 9)
+        if size is None:
+            film += (1).to_bytes(4, "big") + b"mdat" + (16 + len(body)).to_bytes(8, "big") + body
+        else:
+            film += (8 + len(body)).to_bytes(4, "big") + b"moof" + body
+        ends.add(len(film))
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(film)))) | {0, len(film)})
+    boxes = _Boxes()
+    for begin, end in pairwise(cuts):
+        boxes.pass_over(film[begin:end])
+        assert boxes.at_end == (end in ends)

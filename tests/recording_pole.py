@@ -89,6 +89,10 @@ TYPES: dict[str, type[Actor]] = {
 }
 
 
+_RUN = "from tests.recording_pole import main; main()"
+"""Not ``-m``: a domain's process looks for the actor types where they are defined."""
+
+
 class RecordingPole:
     """The process. ``log`` is what it wrote, once it is over."""
 
@@ -99,7 +103,7 @@ class RecordingPole:
     def __enter__(self) -> RecordingPole:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.recording_pole", str(self._configuration)],
+                [sys.executable, "-c", _RUN, str(self._configuration)],
                 stdout=log,
                 stderr=log,
                 cwd=ROOT,

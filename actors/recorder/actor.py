@@ -42,7 +42,7 @@ _TICK = 0.25
 _GATHER = 0.25
 """Seconds for which packets are gathered: a thread that takes each by itself would cost more than
 what it does."""
-_LOOK_AT_KEYS = 600.0
+_LOOK_AT_KEYS = 60.0
 _PATIENCE = Backoff(first=1, longest=30)
 
 
@@ -100,6 +100,7 @@ class Recorder(Actor, domain=Domain.SECURITY):
 
     async def start(self) -> None:
         self._keys = KeySource(self.settings.recipients, self.log)
+        self._warned_of = -1
         await self._look_at_keys()
         adopted = await self.blocking(self.recordings.adopt_leftovers)
         if adopted:
@@ -224,5 +225,6 @@ class Recorder(Actor, domain=Domain.SECURITY):
         keys = await self.blocking(self._keys.current)
         ahead = keys.days_ahead(time.time_ns() // 1000)
         self.key_days_ahead.set(ahead)
-        if ahead * 86_400 < self.settings.keys_ahead:
+        if ahead * 86_400 < self.settings.keys_ahead and ahead != self._warned_of:
             self.log.warning("public keys run out", days=ahead)
+            self._warned_of = ahead

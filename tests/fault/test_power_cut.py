@@ -116,9 +116,10 @@ def kill_at_random_moments(
             pole.kill()
         lost += lost_of_each(recordings, identity, known, killed, checked)
     # The next start signs what was left open; then all is in order, index included.
+    known = len(begun(recordings))
     with RecordingPole(path) as pole:
         deadline = time.monotonic() + 30
-        while len(begun(recordings)) == len(checked):
+        while len(begun(recordings)) == known:
             assert time.monotonic() < deadline, pole.log
             time.sleep(0.05)
         assert pole.stop() == 0

@@ -25,6 +25,7 @@ BENCHMARKS = {
     "load": "what one camera takes of a processor, and where it goes",
     "overload": "more cameras than the machine can take: what each gets, and memory",
     "accuracy": "people, faces and attributes told rightly in labelled pictures (only when named)",
+    "recording": "eight cameras recorded at once, against a plain remux of the same streams",
     "separation": "walls, border and erasing, against one loop without them; restarts",
     "ledger": "appending, against SQLite; verifying a million entries",
     "demo": "the demo to its first count, and its memory (only when named)",

@@ -23,6 +23,7 @@ from runtime.domain import TABLE, Domain, DomainRule
 from runtime.errors import LedgerRefused, LedgerTrouble, SmartpoleError, Unrecoverable
 from runtime.facts import BlueprintView, Separation, Wall
 from runtime.histogram import Histogram
+from runtime.inlets import Inlets, Sender
 from runtime.ledger import Digest, Ledger, Receipt, Word, blueprint_words, ledger_entry
 from runtime.message import Count, Message, PlaceName, Sensitivity, UnixSeconds
 
@@ -47,6 +48,7 @@ __all__ = [
     "Finding",
     "Histogram",
     "Inlet",
+    "Inlets",
     "Isolation",
     "Ledger",
     "LedgerRefused",
@@ -60,6 +62,7 @@ __all__ = [
     "Reach",
     "Reading",
     "Receipt",
+    "Sender",
     "Sensing",
     "Sensitivity",
     "Separation",

@@ -49,6 +49,7 @@ from runtime.channel import BLOCK, Inlet, Outlet, Overflow
 from runtime.domain import TABLE, Domain
 from runtime.errors import DeclarationError
 from runtime.histogram import Histogram
+from runtime.inlets import Inlets
 from runtime.message import Message, Sensitivity, why_unbounded
 from runtime.workers import run_blocking
 
@@ -121,6 +122,8 @@ class InletDeclaration:
     capacity: int = 64
     overflow: Overflow = BLOCK
     manual_acknowledge: bool = False
+    each_sender: bool = False
+    """Each sender has a queue of its own: an ``Inlets``."""
     one_sender: bool = False
     """The messages make sense only as one sender's sequence, such as a camera's packets."""
 
@@ -257,9 +260,14 @@ def _read_declaration(cls: type[Actor], domain: Domain) -> ActorDeclaration:
     for name, hint in hints.items():
         origin, arguments = typing.get_origin(hint), typing.get_args(hint)
         default = inspect.getattr_static(cls, name, None)
-        if origin is Inlet:
+        if origin is Inlet or origin is Inlets:
             given = default if isinstance(default, InletDeclaration) else InletDeclaration()
-            inlets[name] = replace(given, message=_message_type(cls, name, arguments[0]))
+            inlets[name] = replace(
+                given,
+                message=_message_type(cls, name, arguments[0]),
+                each_sender=origin is Inlets,
+                one_sender=given.one_sender or origin is Inlets,
+            )
         elif origin is Outlet:
             message = _message_type(cls, name, arguments[0])
             rate = default.per_second if isinstance(default, OutletDeclaration) else None

@@ -18,10 +18,9 @@ __all__ = [
 ]
 
 import enum
-import math
 import re
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,12 +29,13 @@ import msgspec
 
 from runtime.actor import Actor, InletDeclaration, OutletDeclaration, Settings
 from runtime.capability import Capability
-from runtime.channel import Overflow
 from runtime.config import Document, Duration, convert, read_document
 from runtime.domain import Domain
 from runtime.errors import DeclarationError, SpecificationError
+from runtime.inlets import Sender, queue_name
 from runtime.installed import InstalledActorTypes
 from runtime.message import PLACE_PATTERN, Message
+from runtime.ports import names_of, read_inlets, read_outlets
 from runtime.specification import Backoff, ChildSpec, Exhausted, Restart, RestartIntensity, Strategy
 
 T = TypeVar("T")
@@ -111,15 +111,6 @@ class _Supervision(_Closed, frozen=True):
         )
 
 
-class _InletTable(_Closed, frozen=True):
-    capacity: int | None = None
-    overflow: Overflow | None = None
-
-
-class _OutletTable(_Closed, frozen=True):
-    per_second: float | None = None
-
-
 class _ActorTable(_Closed, frozen=True):
     type: str
     place: str = ""
@@ -164,6 +155,26 @@ class ActorPlan:
     outlets: Mapping[str, OutletDeclaration]
     supervision: _Supervision
     line: int | None
+    senders: Mapping[str, tuple[Sender, ...]] = field(default_factory=dict)
+    """Who sends to each inlet that has a queue for each sender."""
+
+    @property
+    def queues(self) -> Mapping[str, InletDeclaration]:
+        """What each queue is called and does: one for each inlet, or for each sender."""
+        return {
+            name: declared
+            for port, declared in self.inlets.items()
+            for name in (
+                [queue_name(port, sender.name) for sender in self.senders.get(port, ())]
+                if declared.each_sender
+                else [port]
+            )
+        }
+
+    def queue_of(self, channel: ChannelPlan) -> str:
+        """The name of the queue to which a channel leads here."""
+        port = channel.inlet
+        return queue_name(port, channel.sender) if self.inlets[port].each_sender else port
 
     @property
     def domain(self) -> Domain:
@@ -312,7 +323,7 @@ def load_blueprint(path: Path, actor_types: Mapping[str, type[Actor]] | None = N
         source=str(path),
         pole=identity,
         places=places,
-        actors=actors,
+        actors=_with_senders(actors, channels),
         channels=tuple(channels),
         domains=domains,
         digest=document.digest,
@@ -370,27 +381,8 @@ def _read_actor(
             supervision.child(name, None)
         except SpecificationError as error:
             document.problem((*at, "supervision"), str(error))
-    inlets = dict(declaration.inlets)
-    for port, wanted in table.inlets.items():
-        if port not in inlets:
-            document.problem(
-                (*at, "inlets", port),
-                f"actor type {table.type!r} has no inlet {port!r}",
-                _names("inlet", inlets),
-            )
-            continue
-        override = convert(document, wanted, (*at, "inlets", port), _InletTable)
-        if override is None:
-            continue
-        if override.capacity is not None and override.capacity < 1:
-            document.problem((*at, "inlets", port, "capacity"), "it must be at least 1")
-            continue
-        inlets[port] = replace(
-            inlets[port],
-            capacity=override.capacity or inlets[port].capacity,
-            overflow=override.overflow or inlets[port].overflow,
-        )
-    outlets = _read_outlets(document, at, table, declaration.outlets)
+    inlets = read_inlets(document, at, table.type, table.inlets, declaration.inlets)
+    outlets = read_outlets(document, at, table.type, table.outlets, declaration.outlets)
     if settings is None or supervision is None:
         return None
     return ActorPlan(
@@ -405,39 +397,6 @@ def _read_actor(
         supervision=supervision,
         line=document.line_of(*at),
     )
-
-
-def _read_outlets(
-    document: Document,
-    at: tuple[str, ...],
-    table: _ActorTable,
-    declared: Mapping[str, OutletDeclaration],
-) -> Mapping[str, OutletDeclaration]:
-    outlets = dict(declared)
-    for port, wanted in table.outlets.items():
-        here = (*at, "outlets", port)
-        if port not in declared:
-            document.problem(
-                here,
-                f"actor type {table.type!r} has no outlet {port!r}",
-                _names("outlet", declared),
-            )
-            continue
-        override = convert(document, wanted, here, _OutletTable)
-        if override is None or override.per_second is None:
-            continue
-        rate, most = override.per_second, declared[port].per_second
-        # Written so that it refuses "not a number", too.
-        if not 0 < rate <= (math.inf if most is None else most) or rate == math.inf:
-            document.problem(
-                (*here, "per_second"),
-                f"{rate:g} messages a second can't be set: a configuration may only lower the rate "
-                "of an outlet, to a number above 0 that is not above the actor type's own",
-                "a number above 0" + ("" if most is None else f", {most:g} at most"),
-            )
-            continue
-        outlets[port] = replace(declared[port], per_second=rate)
-    return outlets
 
 
 def _read_channel(
@@ -460,7 +419,7 @@ def _read_channel(
     ):
         if actor not in configured:
             document.problem(
-                (*at, key), f"there is no actor {actor!r}", _names("actor", configured)
+                (*at, key), f"there is no actor {actor!r}", names_of("actor", configured)
             )
             known = False
         elif actor not in actors:
@@ -472,7 +431,7 @@ def _read_channel(
                 document.problem(
                     (*at, key),
                     f"actor {actor!r} has no {kind} {port!r}",
-                    _names(kind, {f"{actor}.{one}" for one in ports}),
+                    names_of(kind, {f"{actor}.{one}" for one in ports}),
                 )
                 known = False
     if not known:
@@ -480,6 +439,19 @@ def _read_channel(
     message = actors[sender].actor_type.declaration.outlets[outlet].message
     line = document.line_of(*at)
     return ChannelPlan(sender, outlet, receiver, inlet, message, line)
+
+
+def _with_senders(
+    actors: Mapping[str, ActorPlan], channels: list[ChannelPlan]
+) -> dict[str, ActorPlan]:
+    """The actors, each with who sends to those of its inlets that tell senders apart."""
+    senders: dict[str, dict[str, tuple[Sender, ...]]] = {name: {} for name in actors}
+    for channel in channels:
+        ports, port = senders[channel.receiver], channel.inlet
+        sender = Sender(channel.sender, actors[channel.sender].place)
+        if actors[channel.receiver].inlets[port].each_sender and sender not in ports.get(port, ()):
+            ports[port] = (*ports.get(port, ()), sender)
+    return {name: replace(plan, senders=senders[name]) for name, plan in actors.items()}
 
 
 def _read_domains(document: Document, tables: Mapping[str, Any]) -> dict[Domain, _DomainTable]:
@@ -496,7 +468,3 @@ def _read_domains(document: Document, tables: Mapping[str, Any]) -> dict[Domain,
             if not 2 <= table.stuck_after <= 600:
                 document.problem(("domains", name, "stuck_after"), "it must be from 2s to 10min")
     return domains
-
-
-def _names(kind: str, names: Any) -> str:
-    return "one of " + ", ".join(sorted(names)) if names else f"it has no {kind} at all"

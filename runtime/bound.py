@@ -120,7 +120,7 @@ def readings_bound(blueprint: Blueprint) -> ReadingsBound:
     plans = [plan for plan in blueprint.actors.values() if TABLE[plan.domain].is_personal]
     count = _OF_A_DOMAIN * len({plan.domain for plan in plans}) + sum(
         _OF_AN_ACTOR
-        + _OF_A_QUEUE * len(plan.inlets)
+        + _OF_A_QUEUE * len(plan.queues)
         + len(plan.actor_type.declaration.readings)
         + _OF_A_HISTOGRAM * len(plan.actor_type.declaration.histograms)
         for plan in plans

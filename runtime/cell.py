@@ -18,6 +18,7 @@ from runtime.blueprint import ActorPlan
 from runtime.capability import Authority, Capability
 from runtime.channel import Inlet, Link, Outlet, Queue
 from runtime.histogram import Histogram
+from runtime.inlets import Inlets, queue_name
 from runtime.workers import run_blocking
 
 _STORAGE = "storage"
@@ -45,7 +46,7 @@ class ActorCell:
                 overflow=declared.overflow,
                 manual_acknowledge=declared.manual_acknowledge,
             )
-            for name, declared in plan.inlets.items()
+            for name, declared in plan.queues.items()
         }
         self.links: dict[str, list[Link[Any]]] = {
             name: [] for name in plan.actor_type.declaration.outlets
@@ -182,7 +183,7 @@ class _Incarnation:
             "log": structlog.get_logger(plan.name).bind(
                 actor=plan.name, domain=plan.domain.value, incarnation=self._number
             ),
-            **{name: Inlet._mint(queue) for name, queue in cell.queues.items()},
+            **{name: self._inlet(name) for name in plan.inlets},
             **{
                 name: Outlet._mint(f"{plan.name}.{name}", declaration.outlets[name].message, links)
                 for name, links in cell.links.items()
@@ -192,3 +193,14 @@ class _Incarnation:
             **held,
         }
         return plan.actor_type(bindings)
+
+    def _inlet(self, port: str) -> Inlet[Any] | Inlets[Any]:
+        cell, plan = self._cell, self._cell.plan
+        if not plan.inlets[port].each_sender:
+            return Inlet._mint(cell.queues[port])
+        return Inlets._mint(
+            {
+                sender: Inlet._mint(cell.queues[queue_name(port, sender.name)])
+                for sender in plan.senders.get(port, ())
+            }
+        )

@@ -123,6 +123,7 @@ class Queue(Generic[M]):
         self._receiver: Task | None = None
         self._senders: deque[Task] = deque()
         self._finished = False
+        self._is_innocent = False
         self._suspects = 0
         """How many of the oldest waiting messages were in hand when an incarnation crashed."""
         self._front: M | None = None
@@ -252,6 +253,7 @@ class Queue(Generic[M]):
         sibling crashed), for which the message in hand is not to blame.
         """
         self._finished = False
+        crashed, self._is_innocent = crashed and not self._is_innocent, False
         if not self._in_hand:
             return
         first = self._in_hand[0]
@@ -271,6 +273,10 @@ class Queue(Generic[M]):
             if crashed or self._suspects:
                 self._suspects += len(self._in_hand)
         self._in_hand.clear()
+
+    def exonerate(self) -> None:
+        """What is in hand is not to blame for the crash that is coming."""
+        self._is_innocent = True
 
     def finish(self) -> None:
         """No more is to come: the receiver's iteration ends when it has emptied the queue."""
@@ -349,6 +355,11 @@ class Inlet(Generic[M], metaclass=NoPublicConstructor):
         ``keep`` is how many of the messages received last are not, and stay in hand.
         """
         self._queue.acknowledge(keep)
+
+    def exonerate(self) -> None:
+        """What is in hand here has nothing to do with the crash that is coming: for an actor that
+        serves several inlets, and knows which of them it crashed on."""
+        self._queue.exonerate()
 
     def statistics(self) -> ChannelStatistics:
         return self._queue.statistics()

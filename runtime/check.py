@@ -94,12 +94,32 @@ def _check_identity(blueprint: Blueprint) -> Iterator[Finding]:
         )
 
 
+def _check_each_sender(blueprint: Blueprint, plan: ActorPlan, port: str) -> Iterator[Finding]:
+    """Any number of senders, and of each one channel."""
+    fed = Counter(
+        channel.sender
+        for channel in blueprint.channels
+        if (channel.receiver, channel.inlet) == (plan.name, port)
+    )
+    for sender in (name for name, channels in fed.items() if channels > 1):
+        yield Finding(
+            f"{plan.name}.{port}",
+            f"{fed[sender]} channels lead from {sender!r} to this inlet",
+            "its messages make sense only as the sequence of one outlet",
+            "",
+            "keep one of these channels",
+            plan.line,
+        )
+
+
 def _check_connections(blueprint: Blueprint) -> Iterator[Finding]:
     fed = Counter((channel.receiver, channel.inlet) for channel in blueprint.channels)
     used = {(channel.sender, channel.outlet) for channel in blueprint.channels}
     for plan in blueprint.actors.values():
         for port, declared in plan.inlets.items():
-            if declared.one_sender and fed[plan.name, port] > 1:
+            if declared.each_sender:
+                yield from _check_each_sender(blueprint, plan, port)
+            elif declared.one_sender and fed[plan.name, port] > 1:
                 yield Finding(
                     f"{plan.name}.{port}",
                     f"{fed[plan.name, port]} channels lead to this inlet",

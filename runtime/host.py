@@ -22,7 +22,7 @@ from runtime.actor import READING_MAX
 from runtime.blueprint import ActorPlan, Blueprint, ChannelPlan, Isolation
 from runtime.border import BorderCodec
 from runtime.cell import ActorCell, actor_at_work
-from runtime.channel import Link
+from runtime.channel import Link, Queue
 from runtime.crossing import ReceivingEnd, SendingEnd
 from runtime.domain import Domain
 from runtime.errors import SandboxUnavailable, SmartpoleError
@@ -91,8 +91,13 @@ class DomainHost:
         self._on_crash = on_crash
         for channel in blueprint.channels:
             if channel.sender in self.cells and channel.receiver in self.cells:
-                self.connect(channel, Link(self.cells[channel.receiver].queues[channel.inlet]))
+                self.connect(channel, Link(self.queue_of(channel)))
         self.renew()
+
+    def queue_of(self, channel: ChannelPlan) -> Queue[Any]:
+        """Where a channel to an actor here leads."""
+        cell = self.cells[channel.receiver]
+        return cell.queues[cell.plan.queue_of(channel)]
 
     def connect(self, channel: ChannelPlan, link: Link[Any]) -> None:
         """Have an outlet here send into that."""
@@ -227,7 +232,7 @@ class _Life:
                 str(channel),
                 codec,
                 end,
-                self._host.cells[channel.receiver].queues[channel.inlet],
+                self._host.queue_of(channel),
                 capacity=port.capacity,
                 per_second=blueprint.pace(channel),
                 on_violation=violated,

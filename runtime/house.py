@@ -83,7 +83,7 @@ class OneLoop:
             sender = self._hosts.get(blueprint.actors[channel.sender].domain)
             receiver = self._hosts.get(blueprint.actors[channel.receiver].domain)
             if sender is not None and receiver is not None:
-                queue = receiver.cells[channel.receiver].queues[channel.inlet]
+                queue = receiver.queue_of(channel)
                 codec = BorderCodec(channel.message, places=blueprint.places)
                 sender.connect(channel, Link(queue, codec))
 

@@ -38,7 +38,7 @@ def nothing_yet(plan: ActorPlan) -> ActorStatus:
                 capacity=declared.capacity,
                 overflow=declared.overflow,
             ).statistics()
-            for name, declared in plan.inlets.items()
+            for name, declared in plan.queues.items()
         ),
         readings=dict.fromkeys(plan.actor_type.declaration.readings, 0),
         idle=tuple(name for name, vital in plan.actor_type.declaration.readings.items() if vital),

@@ -9,7 +9,7 @@ import signal
 import struct
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -90,12 +90,28 @@ class RtspServer:
     ``port`` stays the same over ``kill`` and ``start``, so that it can come back.
     """
 
-    def __init__(self, film: Path, *, rate: int = 25, at_most: int = 0, user: str = "") -> None:
+    def __init__(
+        self,
+        film: Path,
+        *,
+        rate: int = 25,
+        at_most: int = 0,
+        user: str = "",
+        back_every: int = 0,
+        change: Callable[[list[bytes]], list[bytes]] = lambda units: units,
+    ) -> None:
+        """``change`` gets the film's access units and says what is sent instead."""
         self.port = 0
-        self._options = [f"--rate={rate}", f"--at-most={at_most}", f"--user={user}"]
+        codec, size, units = _access_units(film)
+        self._options = [
+            f"--rate={rate}", f"--at-most={at_most}", f"--user={user}", f"--codec={codec}",
+            f"--back-every={back_every}", *([f"--size={size}"] if codec == "mjpeg" else []),
+        ]  # fmt: skip
         self._folder = tempfile.TemporaryDirectory()
         self._units = Path(self._folder.name) / "film.units"
-        self._units.write_bytes(b"".join(_length_prefixed(film)))
+        self._units.write_bytes(
+            b"".join(struct.pack(">I", len(unit)) + unit for unit in change(units))
+        )
         self._process: subprocess.Popen[str] | None = None
 
     def address(self, user: str = "") -> str:
@@ -140,11 +156,14 @@ class RtspServer:
         self._folder.cleanup()
 
 
-def _length_prefixed(film: Path) -> Iterator[bytes]:
-    """The film's access units in H.264's byte stream format, each behind its length."""
+def _access_units(film: Path) -> tuple[str, str, list[bytes]]:
+    """The film's codec, its size, and its access units in the form in which RTP carries them."""
     with av.open(film) as container:
         video = container.streams.video[0]
-        convert = av.BitStreamFilterContext("h264_mp4toannexb", video)
-        for packet in container.demux(video):
-            for unit in convert.filter(packet) if packet.size else ():
-                yield struct.pack(">I", unit.size) + bytes(unit)
+        codec = video.codec_context.name
+        size = f"{video.codec_context.width}x{video.codec_context.height}"
+        packets = [packet for packet in container.demux(video) if packet.size]
+        if codec == "mjpeg":
+            return codec, size, [bytes(packet) for packet in packets]
+        convert = av.BitStreamFilterContext(f"{codec}_mp4toannexb", video)
+        return codec, size, [bytes(unit) for packet in packets for unit in convert.filter(packet)]

@@ -2,7 +2,7 @@
 
 Run by the system's Python, because its bindings come from Debian and not from PyPI; see
 ``tests.cameras`` for the side that starts it. The film is a file of access units, each behind its
-length (four bytes, big-endian), in H.264's byte stream format.
+length (four bytes, big-endian), in H.264's or H.265's byte stream format, or JPEG pictures.
 """
 
 from __future__ import annotations
@@ -20,10 +20,21 @@ gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
 
 PIPELINE = (
-    "( appsrc name=film is-live=true format=time "
-    "caps=video/x-h264,stream-format=byte-stream,alignment=au "
-    "! h264parse ! rtph264pay name=pay0 pt=96 config-interval=0 )"
+    "( appsrc name=film is-live=true format=time caps={caps} ! {payloader} name=pay0 pt={pt} )"
 )
+CODECS = {
+    "h264": (
+        "video/x-h264,stream-format=byte-stream,alignment=au",
+        "h264parse ! rtph264pay config-interval=0",
+        96,
+    ),
+    "hevc": (
+        "video/x-h265,stream-format=byte-stream,alignment=au",
+        "h265parse ! rtph265pay config-interval=0",
+        96,
+    ),
+    "mjpeg": ("image/jpeg", "rtpjpegpay", 26),
+}
 
 
 def access_units(path: Path) -> list[bytes]:
@@ -39,8 +50,9 @@ def access_units(path: Path) -> list[bytes]:
 class Projector:
     """Feeds one media: its times go on growing while the film starts over."""
 
-    def __init__(self, units: list[bytes], rate: int, at_most: int) -> None:
+    def __init__(self, units: list[bytes], rate: int, at_most: int, back_every: int) -> None:
         self.units, self.rate, self.at_most = units, rate, at_most
+        self.back_every = back_every
         self.shown = 0
 
     def show(self, source: object, _: int) -> None:
@@ -49,7 +61,10 @@ class Projector:
             return
         buffer = Gst.Buffer.new_wrapped(self.units[self.shown % len(self.units)])
         buffer.duration = Gst.SECOND // self.rate
-        buffer.pts = buffer.dts = self.shown * buffer.duration
+        moment = self.shown * buffer.duration
+        if self.back_every and self.shown % self.back_every > self.back_every // 2:
+            moment = max(0, moment - 3 * Gst.SECOND)
+        buffer.pts = buffer.dts = moment
         self.shown += 1
         source.emit("push-buffer", buffer)
 
@@ -61,6 +76,9 @@ def main() -> None:
     parser.add_argument("--port", default="0")
     parser.add_argument("--rate", type=int, default=10, help="pictures a second")
     parser.add_argument("--at-most", type=int, default=0, help="end the stream after so many")
+    parser.add_argument("--codec", choices=CODECS, default="h264")
+    parser.add_argument("--size", default="", help="WIDTHxHEIGHT, which JPEG needs")
+    parser.add_argument("--back-every", type=int, default=0, help="times run back each so many")
     parser.add_argument("--user", default="", help="NAME:PASSWORD that it asks for")
     arguments = parser.parse_args()
 
@@ -72,11 +90,15 @@ def main() -> None:
     server.set_address("127.0.0.1")
     server.set_service(arguments.port)
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(PIPELINE)
+    caps, payloader, pt = CODECS[arguments.codec]
+    if arguments.size:
+        width, _, height = arguments.size.partition("x")
+        caps += f",width={width},height={height},framerate={arguments.rate}/1"
+    factory.set_launch(PIPELINE.format(caps=caps, payloader=payloader, pt=pt))
     factory.set_shared(True)
 
     def configure(_: object, media: object) -> None:
-        projector = Projector(units, arguments.rate, arguments.at_most)
+        projector = Projector(units, arguments.rate, arguments.at_most, arguments.back_every)
         source = media.get_element().get_by_name_recurse_up("film")
         source.connect("need-data", projector.show)
 

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 import msgspec
 import trio
 
+from actors.camera.credentials import CredentialFile
 from actors.camera.link import CameraLink, CameraOutage, CameraStream
-from actors.camera.messages import EncodedPacket
+from actors.camera.messages import EncodedPacket, Interruption
 from runtime import (
     Actor,
     Domain,
@@ -30,7 +31,7 @@ from runtime.errors import BorderRefused
 from runtime.specification import Backoff
 
 _SCHEMES = ("file", "rtsp", "rtsps", "v4l2")
-_FAST_BATCH = 32
+_MOST_AT_ONCE = 32
 _JUMP = 10.0
 
 
@@ -39,6 +40,8 @@ class CameraSettings(Settings, frozen=True, kw_only=True):
 
     source: SourceAddress
     """``rtsp://…``, ``rtsps://…``, ``v4l2:/dev/video0`` or ``file:clip.mp4``."""
+    credentials: CredentialFile | None = None
+    """A file with one line ``USER:PASSWORD`` that nobody else may read, or ``systemd:NAME``."""
     loop: bool = False
     """A file starts over at its end."""
     pace: Literal["real-time", "fast"] = "real-time"
@@ -58,6 +61,8 @@ class CameraSettings(Settings, frozen=True, kw_only=True):
             )
         if self.source.scheme.startswith("rtsp"):
             _require_host(self.source)
+        elif self.credentials is not None:
+            raise ValueError("Expected credentials for a camera with an rtsp address alone")
         if self.source.scheme == "v4l2" and not self.source.rest.startswith("/dev/"):
             raise ValueError('Expected a device such as "v4l2:/dev/video0"')
         if not 0 < self.timeout <= 30:
@@ -98,6 +103,7 @@ class Camera(Actor, domain=Domain.CAPTURE):
         self._session = time.time_ns() // 1_000_000
         self._sequence = 0
         self._failures = 0
+        self._after: Interruption | None = Interruption.STARTED
         self._chance = random.Random()
         self._ways = (_Way(self.for_crowd), _Way(self.for_security))
         # Only a file waits for its receivers; a street doesn't.
@@ -119,10 +125,12 @@ class Camera(Actor, domain=Domain.CAPTURE):
                     return
                 if not self.settings.is_file:
                     raise CameraOutage(
-                        f"the camera ({self.settings.source.public}) ended its stream"
+                        f"the camera ({self.settings.source.public}) ended its stream",
+                        Interruption.ENDED,
                     )
             except CameraOutage as outage:
                 self.outages.add()
+                self._after = self._after or outage.kind
                 self._failures += 1
                 delay = patience.delay(self._failures, self._chance)
                 self.log.warning("camera outage", reason=str(outage), retry_in=round(delay, 1))
@@ -131,8 +139,8 @@ class Camera(Actor, domain=Domain.CAPTURE):
     async def _forward(self, stream: CameraStream) -> None:
         """Hand a stream on until it ends."""
         self._session += 1
-        batch = _FAST_BATCH if self.settings.is_file and self.settings.pace == "fast" else 1
         paced = self.settings.is_file and self.settings.pace == "real-time"
+        batch = 1 if paced else _MOST_AT_ONCE
         pacer = _Pacer(stream.seconds_per_tick)
         seen = corrupt = 0
         while True:
@@ -149,10 +157,16 @@ class Camera(Actor, domain=Domain.CAPTURE):
                     await trio.sleep_until(pacer.due(packet, trio.current_time()))
                     # It was read ahead of its time.
                     packet = msgspec.structs.replace(packet, captured_at=time.time_ns() // 1000)
+                if self._after is not None:
+                    packet = msgspec.structs.replace(packet, after=self._after)
+                    self._after = None
                 await self._send(packet)
                 seen += 1
         if not seen:
-            raise CameraOutage(f"the camera ({self.settings.source.public}) shows no pictures")
+            raise CameraOutage(
+                f"the camera ({self.settings.source.public}) shows no pictures",
+                Interruption.UNREADABLE,
+            )
 
     async def _send(self, packet: EncodedPacket) -> None:
         try:
@@ -161,7 +175,8 @@ class Camera(Actor, domain=Domain.CAPTURE):
         except BorderRefused as refusal:
             raise CameraOutage(
                 f"the camera ({self.settings.source.public}) sends what cannot be handed on: "
-                f"{refusal}"
+                f"{refusal}",
+                Interruption.UNREADABLE,
             ) from None
         self._sequence += 1
         self.packets.add()
@@ -222,15 +237,16 @@ class _Pacer:
 
 
 def _require_host(source: SourceAddress) -> None:
-    """Refuse an address that would be read otherwise than meant. Never quotes it."""
+    """Refuse an address that would be read otherwise than meant, or that holds a password, which
+    whoever reads the configuration would see. Never quotes it."""
     try:
         parts = urlsplit(source)
         # A stray "@" is a password with "/", "?" or "#" in it, of which a part passed for the host.
-        usable = bool(parts.hostname) and parts.port != 0 and "@" not in "".join(parts[2:])
+        usable = bool(parts.hostname) and parts.port != 0 and "@" not in source
     except ValueError:
         usable = False
     if not usable:
         raise ValueError(
-            "Expected rtsp://USER:PASSWORD@HOST:PORT/PATH, in which / ? # @ : % of a user or a "
-            "password are written %2F %3F %23 %40 %3A %25"
+            "Expected rtsp://HOST:PORT/PATH; user and password stand in a file of their own, "
+            'credentials = "FILE", as one line USER:PASSWORD'
         )

@@ -17,13 +17,16 @@ import av
 import av.error
 import av.logging
 
-from actors.camera.messages import EncodedPacket, StreamHeader
+from actors.camera.credentials import CredentialFile, CredentialTrouble
+from actors.camera.messages import EncodedPacket, Interruption, StreamHeader
 from runtime import Authority, Capability, Network, Reach, SmartpoleError, SourceAddress
 
 # FFmpeg would write addresses, with their passwords, to standard error.
 av.logging.set_level(None)
 
 _CORRUPT_IN_A_ROW = 50
+_GATHER = 0.2
+"""Seconds: handing over each packet by itself costs more than receiving it."""
 _PORTS = {"rtsp": 554, "rtsps": 322}
 """RFC 7826, 19.1."""
 _FORMATS = {"v4l2": "v4l2"}
@@ -40,10 +43,16 @@ _OPTIONS = {
 class CameraOutage(SmartpoleError):
     """The camera cannot be reached, or its stream ended or broke."""
 
+    def __init__(self, text: str, kind: Interruption = Interruption.UNREACHABLE) -> None:
+        super().__init__(text)
+        self.kind = kind
+
 
 class _LinkSettings(Protocol):
     @property
     def source(self) -> SourceAddress: ...
+    @property
+    def credentials(self) -> CredentialFile | None: ...
     @property
     def timeout(self) -> float: ...
 
@@ -63,21 +72,23 @@ class CameraLink(Capability, kind=Network("cameras"), rights="connect to the con
         return Reach(
             connect=(address.port or _PORTS[source.scheme],),
             resolve=not _is_number(address.hostname or ""),
+            read=(settings.credentials.path,) if settings.credentials is not None else (),
         )
 
     def __init__(self, authority: Authority) -> None:
         settings: _LinkSettings = authority.settings  # type: ignore[assignment]
         self._source = settings.source
+        self._credentials = settings.credentials
         self._timeout = float(settings.timeout)
 
     def open(self) -> CameraStream:
         """Connect. Blocks for as long as the timeout; raises CameraOutage."""
         source = self._source
-        address = source if source.scheme.startswith("rtsp") else source.rest
+        address = self._address()
         began = time.monotonic()
         try:
             container = av.open(
-                str(address),
+                address,
                 format=_FORMATS.get(source.scheme),
                 options=_OPTIONS.get(source.scheme, {}),
                 timeout=(self._timeout, self._timeout),
@@ -88,16 +99,38 @@ class CameraLink(Capability, kind=Network("cameras"), rights="connect to the con
             # silent, FFmpeg sometimes complains of what it said instead.
             silent = time.monotonic() - began >= self._timeout
             why = "it did not answer in time" if silent else _reason(error, source.scheme)
-            raise CameraOutage(f"the camera ({source.public}) can't be opened: {why}") from None
+            refused = isinstance(
+                error, (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
+            )
+            raise CameraOutage(
+                f"the camera ({source.public}) can't be opened: {why}",
+                Interruption.REFUSED if refused else Interruption.UNREACHABLE,
+            ) from None
         if not container.streams.video:
             container.close()
-            raise CameraOutage(f"the camera ({source.public}) sends no video")
+            raise CameraOutage(
+                f"the camera ({source.public}) sends no video", Interruption.UNREADABLE
+            )
         if container.streams.video[0].codec_context is None:
             container.close()
             raise CameraOutage(
-                f"the camera ({source.public}) sends a kind of video that is not known here"
+                f"the camera ({source.public}) sends a kind of video that is not known here",
+                Interruption.UNREADABLE,
             )
         return CameraStream(container, source)
+
+    def _address(self) -> str:
+        """What FFmpeg is given, credentials and all."""
+        source = self._source
+        if not source.scheme.startswith("rtsp"):
+            return source.rest
+        if self._credentials is None:
+            return str(source)
+        try:
+            credentials = self._credentials.read()
+        except CredentialTrouble as trouble:
+            raise CameraOutage(str(trouble), Interruption.REFUSED) from None
+        return f"{source.scheme}://{credentials}{source.rest.removeprefix('//')}"
 
 
 def _is_number(host: str) -> bool:
@@ -117,6 +150,8 @@ class CameraStream:
         self._video = container.streams.video[0]
         self._packets = self._demultiplex()
         self._is_first = True
+        self._failure: CameraOutage | None = None
+        """What ended the stream while packets were gathered that came before."""
         self.corrupt = 0
         """Packets that could not be read and were passed over."""
 
@@ -128,11 +163,33 @@ class CameraStream:
     def read(self, session: int, sequence: int, at_most: int) -> list[EncodedPacket]:
         """The next packets, numbered from ``sequence``; an empty list at the end of the stream.
 
-        Blocks until there is one. Raises CameraOutage where the stream breaks.
+        Blocks until there is one, and then no longer than a tenth of a second: those that come
+        until then are gathered. Raises CameraOutage where the stream breaks.
         """
+        if self._failure is not None:
+            raise self._failure
         packets: list[EncodedPacket] = []
+        try:
+            self._gather(packets, session, sequence, at_most)
+        except CameraOutage as outage:
+            if not packets:
+                raise
+            self._failure = outage
+        return packets
+
+    def _gather(
+        self, packets: list[EncodedPacket], session: int, sequence: int, at_most: int
+    ) -> None:
         corrupt_in_a_row = 0
+        began = latest = 0.0
         while len(packets) < at_most:
+            now = time.monotonic()
+            if packets:
+                began = began or now
+                # The next one may well take as long as the last one took.
+                if now - began + (now - latest) > _GATHER:
+                    break
+            latest = now
             try:
                 packet = next(self._packets)
             except StopIteration:
@@ -143,18 +200,22 @@ class CameraStream:
                 corrupt_in_a_row += 1
                 if corrupt_in_a_row >= _CORRUPT_IN_A_ROW:
                     raise CameraOutage(
-                        f"the camera ({self._source.public}) sends nothing that can be read"
+                        f"the camera ({self._source.public}) sends nothing that can be read",
+                        Interruption.UNREADABLE,
                     ) from None
                 continue
             except (av.error.FFmpegError, OSError) as error:
                 why = _reason(error, self._source.scheme)
-                raise CameraOutage(f"the camera ({self._source.public}) broke off: {why}") from None
+                silent = isinstance(error, (av.error.ExitError, TimeoutError))
+                raise CameraOutage(
+                    f"the camera ({self._source.public}) broke off: {why}",
+                    Interruption.SILENT if silent else Interruption.BROKE_OFF,
+                ) from None
             if packet.size == 0:  # how PyAV marks the end before it ends
                 continue
             if packet.is_corrupt:
                 self.corrupt += 1
             packets.append(self._translate(packet, session, sequence + len(packets)))
-        return packets
 
     def close(self) -> None:
         self._container.close()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["EncodedPacket", "StreamHeader"]
+__all__ = ["EncodedPacket", "Interruption", "StreamHeader"]
 
+import enum
 from typing import Annotated
 
 import msgspec
@@ -31,6 +32,22 @@ class StreamHeader(Message, sensitivity=Sensitivity.OPERATIONAL):
     frame_rate_denominator: Positive
 
 
+class Interruption(enum.Enum):
+    """Why there were no pictures before this one."""
+
+    STARTED = "started"
+    """The camera actor has just begun."""
+    UNREACHABLE = "unreachable"
+    REFUSED = "refused"
+    """The camera did not take the credentials."""
+    ENDED = "ended"
+    """The camera ended its stream."""
+    BROKE_OFF = "broke off"
+    SILENT = "silent"
+    UNREADABLE = "unreadable"
+    """The camera sent nothing that could be read or handed on."""
+
+
 class EncodedPacket(Message, sensitivity=Sensitivity.PERSONAL_IMAGE):
     """One encoded picture (guideline 5.2(1): personal data all the same)."""
 
@@ -49,4 +66,7 @@ class EncodedPacket(Message, sensitivity=Sensitivity.PERSONAL_IMAGE):
     """When the packet arrived, in microseconds since 1970 (UTC)."""
     header: StreamHeader | None
     """With each key picture and each session's first packet."""
+    after: Interruption | None = None
+    """With a session's first packet, why the session before it was over; None where nothing is
+    missing. This domain may send nothing but pictures, so a picture says it."""
     data: Annotated[bytes, msgspec.Meta(max_length=8 * 1024 * 1024)]

@@ -7,13 +7,12 @@ is written here. Two parts of it are used: the X25519 recipient stanza, and the 
 
 from __future__ import annotations
 
-__all__ = ["CHUNK", "AgeWriter", "Recipient", "read_recipients"]
+__all__ = ["CHUNK", "AgeWriter", "Recipient"]
 
 import hmac
 import os
 from base64 import b64encode
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -22,17 +21,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from actors.recorder.bech32 import decode
-from runtime import Unrecoverable
 
 CHUNK = 64 * 1024
 """Bytes of plaintext in each sealed chunk but the last (age v1, "Payload")."""
 
 _VERSION = b"age-encryption.org/v1"
-_ACCEPTED = (
-    "accepted: one public key a line, beginning with age1 (as age-keygen or `smartpole keys make` "
-    "print it), and comments beginning with #"
-)
-_LARGEST_RECIPIENTS_FILE = 64 * 1024
 
 
 class Sink(Protocol):
@@ -100,6 +93,16 @@ class AgeWriter:
         self._aead = ChaCha20Poly1305(_derive(file_key, salt=nonce, info=b"payload"))
         sink.write(_header(file_key, recipients) + nonce)
 
+    @property
+    def unsealed(self) -> int:
+        """Bytes of plaintext that are in memory only."""
+        return len(self._pending)
+
+    @property
+    def written(self) -> int:
+        """Bytes of plaintext that it has been given."""
+        return self.sealed + len(self._pending)
+
     def write(self, data: bytes) -> None:
         """Encrypt so many bytes of plaintext, of any length."""
         self._require_open()
@@ -132,41 +135,6 @@ class AgeWriter:
         nonce = self._counter.to_bytes(11, "big") + bytes([last])
         self._counter += 1
         return self._aead.encrypt(nonce, plaintext, None)
-
-
-def read_recipients(path: Path) -> tuple[Recipient, ...]:
-    """The public keys in a recipients file.
-
-    Raises Unrecoverable, naming the file and the line, and never what stands there: it may be a
-    private key by mistake.
-    """
-    try:
-        with path.open("rb") as file:
-            text = file.read(_LARGEST_RECIPIENTS_FILE + 1).decode("utf-8")
-    except OSError as error:
-        raise Unrecoverable(
-            f"the recipients file {path} can't be read ({error.strerror}), and without a public "
-            f"key nothing may be recorded (guideline 7.3(1)). {_ACCEPTED}"
-        ) from None
-    except UnicodeDecodeError:
-        raise Unrecoverable(f"the recipients file {path} is no text. {_ACCEPTED}") from None
-    if len(text) > _LARGEST_RECIPIENTS_FILE:
-        raise Unrecoverable(f"the recipients file {path} is too large. {_ACCEPTED}")
-    recipients: list[Recipient] = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        entry = line.strip()
-        if not entry or entry.startswith("#"):
-            continue
-        try:
-            recipients.append(Recipient(entry))
-        except ValueError as error:
-            raise Unrecoverable(f"{path}, line {number}: {error}. {_ACCEPTED}") from None
-    if not recipients:
-        raise Unrecoverable(
-            f"the recipients file {path} holds no public key, and without one nothing may be "
-            f"recorded (guideline 7.3(1)). {_ACCEPTED}"
-        )
-    return tuple(recipients)
 
 
 def _header(file_key: bytes, recipients: Sequence[Recipient]) -> bytes:

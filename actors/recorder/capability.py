@@ -13,102 +13,40 @@ __all__ = [
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from actors.recorder.chain import (
+    EMPTY,
+    Begun,
+    Chain,
+    Deleted,
+    Gap,
+    Segment,
+    manifest,
+    segment_name,
+)  # fmt: skip
+from actors.recorder.files import as_trouble, digest_of, size_of, stored_names, sync_folder
 from actors.recorder.index import (
     PART,
+    IndexDamaged,
     SegmentIndex,
     SegmentState,
     StorageTrouble,
-    name_of,
+    number_of,
     start_of,
 )
-from runtime import Authority, Capability, Reach, Storage
+from actors.recorder.open_segment import OpenSegment
+from actors.recorder.reindex import INDEX, rebuild
+from actors.recorder.signing import KeyRefused, PoleKey
+from runtime import Authority, Capability, Reach, Storage, Unrecoverable
 
-_INDEX = "index.db"
-
-
-class OpenSegment:
-    """A segment while it is written. Its methods block; all but ``cut`` raise StorageTrouble.
-
-    The file is locked for as long as it is open, which tells it from one that was left behind.
-    """
-
-    def __init__(self, folder: Path, name: str, index: SegmentIndex) -> None:
-        self.name = name
-        self.size = 0
-        """Bytes of ciphertext that are completely in the file."""
-        self._folder = folder
-        self._index = index
-        self._part = folder / (name + PART)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        with _as_trouble("a segment can't be begun"):
-            self._descriptor = os.open(self._part, flags, 0o600)
-            try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                os.close(self._descriptor)
-                raise
-
-    def write(self, data: bytes) -> None:
-        """Append ciphertext: all of it, or StorageTrouble."""
-        with _as_trouble("a segment can't be written"):
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
-        self.size += len(data)
-
-    def finish(self, ended_at: int) -> bool:
-        """Make it last and give it its final name; ``ended_at`` in µs since 1970.
-
-        False where the index could not be told: the segment itself is safe then, and the index
-        is set right at the recorder's next start.
-        """
-        with _as_trouble("a segment can't be finished"):
-            os.fsync(self._descriptor)
-            there = self._rename()
-        os.close(self._descriptor)
-        try:
-            if there:
-                self._index.closed(
-                    self.name, ended_at=ended_at, size=self.size, state=SegmentState.COMPLETE
-                )
-            else:  # it expired while it was open
-                self._index.forget([self.name])
-        except StorageTrouble:
-            return False
-        return True
-
-    def cut(self, ended_at: int, *, readable: bool) -> None:
-        """Leave it as it is after a failure, without what was written by half.
-
-        ``readable`` says whether anything in it can be read; otherwise it is removed.
-        """
-        with suppress(OSError, StorageTrouble):
-            # The disk may be what failed: each step is worth trying, none is worth failing for.
-            with suppress(OSError):
-                os.ftruncate(self._descriptor, self.size)
-            if readable:
-                self._rename()
-                self._index.closed(
-                    self.name, ended_at=ended_at, size=self.size, state=SegmentState.CUT
-                )
-            else:
-                self._part.unlink(missing_ok=True)
-                self._index.forget([self.name])
-        with suppress(OSError):
-            os.close(self._descriptor)
-
-    def _rename(self) -> bool:
-        try:
-            self._part.rename(self._folder / self.name)
-        except FileNotFoundError:
-            return False
-        _sync_folder(self._folder)
-        return True
+_DELETED_AT_ONCE = 500
+"""Segments that one record of the chain tells of, so that no line grows long."""
 
 
 class _StoreSettings(Protocol):
@@ -128,50 +66,115 @@ class RecordingStore(
         """Beside its folder, the managers' public keys, which the recorder encrypts to."""
         return Reach(read=(settings.recipients,))
 
+    @classmethod
+    def prepare(cls, authority: Authority) -> None:
+        """See ``_mend_index``: before the walls, because it takes long."""
+        _mend_index(authority.require_folder())
+
     def __init__(self, authority: Authority) -> None:
-        with _as_trouble("the folder for recordings can't be used"):
-            self._folder = authority.require_folder()
-        self._index = SegmentIndex(self._folder / _INDEX)
+        self._folder, self._index, self._chain = _open(authority)
         self._holder = authority.actor
 
+    @property
+    def chain_length(self) -> int:
+        """How many records the chain of manifests has."""
+        return self._chain.length
+
     def open_segment(
-        self, *, place: str, started_at: int, codec: str, width: int, height: int
+        self,
+        *,
+        place: str,
+        started_at: int,
+        codec: str,
+        width: int,
+        height: int,
+        camera: str = "",
+        head: bytes = b"",
     ) -> OpenSegment:
         """Begin a segment whose first frame was captured at ``started_at`` (µs since 1970).
 
-        It is in the index before it is on the disk, so that retention misses none.
+        ``head`` is the beginning of its ciphertext, by which a leftover is known again. The
+        segment is in chain and index before it is on the disk, so that none is missed.
         Blocks; raises StorageTrouble.
         """
-        name = name_of(place or self._holder, started_at)
-        self._index.opened(
-            name, place=place, started_at=started_at, codec=codec, width=width, height=height
-        )
+        facts = {"place": place, "codec": codec, "width": width, "height": height}
+        with as_trouble("a segment can't be begun"):
+            begun = self._chain.append(
+                Begun,
+                camera=camera or self._holder,
+                start=started_at,
+                head=sha256(head).hexdigest(),
+                head_size=len(head),
+                **facts,
+            )
+        name = segment_name(begun)
         try:
-            return OpenSegment(self._folder, name, self._index)
+            self._index.opened(name, camera=begun.camera, started_at=started_at, **facts)
+            segment = OpenSegment(self._folder, name, begun, self._index, self._chain)
         except StorageTrouble:
+            self._chain.owe(Segment, **manifest(begun, None, 0, sha256().hexdigest(), EMPTY))
             with suppress(StorageTrouble):
                 self._index.forget([name])
             raise
+        if head:
+            try:
+                segment.write(head)
+            except StorageTrouble:
+                segment.cut(started_at, readable=False)
+                raise
+        return segment
+
+    def last_end(self, camera: str) -> int | None:
+        """When the last segment of that camera ended (µs since 1970), as far as the chain's newest
+        records tell. Blocks; raises StorageTrouble."""
+        with as_trouble("the chain of manifests can't be read"):
+            ends = [
+                record.end
+                for record in self._chain.recent()
+                if isinstance(record, Segment) and record.camera == camera and record.end
+            ]
+        return max(ends, default=None)
+
+    def note_gap(
+        self, *, camera: str, place: str, started_at: int, ended_at: int, reason: str
+    ) -> None:
+        """Record that a camera's pictures are missing from then to then (µs since 1970).
+
+        Blocks; raises StorageTrouble.
+        """
+        with as_trouble("a gap can't be recorded"):
+            self._chain.append(
+                Gap, camera=camera, place=place, start=started_at, end=ended_at, reason=reason
+            )
+        self._index.missed(
+            camera=camera, place=place, started_at=started_at, ended_at=ended_at, reason=reason
+        )
 
     def adopt_leftovers(self) -> int:
         """Close what a crashed pole left open, and say how many segments that were.
 
-        They play up to where they break off. Segments that another recorder is writing now are
-        left alone. Blocks; raises StorageTrouble.
+        They play up to where they break off, and get the manifest that they lack. Segments that
+        another recorder is writing now are left alone. Blocks; raises StorageTrouble.
         """
         adopted = 0
-        with _as_trouble("leftover segments can't be closed"):
-            known = self._index.started()
-            for name in sorted(_stored_names(self._folder, PART)):
-                adopted += self._adopt(name, known=name in known)
-            present = _stored_names(self._folder)
+        with as_trouble("leftover segments can't be closed"):
+            for name in sorted(stored_names(self._folder, PART)):
+                adopted += self._adopt(name)
+            present = stored_names(self._folder)
+            # What was written last: renamed, but neither chain nor index were told.
+            known = list(self._chain.recent())
+            closed = {record.begun for record in known if isinstance(record, Segment)}
+            for record in known:
+                if isinstance(record, Begun) and record.number not in closed:
+                    name = segment_name(record)
+                    if name in present:
+                        self._sign_leftover(record, self._folder / name)
         for name in self._index.names(state=SegmentState.OPEN):
-            if name in present:  # renamed, but the index was not told
-                size = _size(self._folder / name)
-                self._index.closed(name, ended_at=None, size=size, state=SegmentState.CUT)
+            if name in present:
+                self._close_in_index(name)
         return adopted
 
-    def _adopt(self, name: str, *, known: bool) -> bool:
+    def _adopt(self, name: str) -> bool:
         part = self._folder / (name + PART)
         try:
             descriptor = os.open(part, os.O_WRONLY | os.O_CLOEXEC)
@@ -179,17 +182,60 @@ class RecordingStore(
             return False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            begun = self._begun(name)
+            if begun is not None and self._manifest_of(begun) is None:
+                self._sign_leftover(begun, part)
             part.rename(self._folder / name)
-            size = os.fstat(descriptor).st_size
         except (BlockingIOError, FileNotFoundError):
             return False
         finally:
             os.close(descriptor)
-        _sync_folder(self._folder)
-        if not known:
-            self._index.opened(name, place="", started_at=start_of(name))
-        self._index.closed(name, ended_at=None, size=size, state=SegmentState.CUT)
+        sync_folder(self._folder)
+        if name not in self._index.started():
+            facts: dict[str, object] = {"place": "", "started_at": start_of(name)}
+            if begun is not None:
+                facts = {
+                    "camera": begun.camera, "place": begun.place, "started_at": begun.start,
+                    "codec": begun.codec, "width": begun.width, "height": begun.height,
+                }  # fmt: skip
+            self._index.opened(name, **facts)
+        self._close_in_index(name)
         return True
+
+    def _sign_leftover(self, begun: Begun, path: Path) -> None:
+        """Give it a manifest; not if it is another file than the one that was begun."""
+        if digest_of(path, size=begun.head_size) != begun.head:
+            return
+        status = path.stat()
+        # Nobody knows when its last frame was captured; when it was last written to is near it.
+        end = max(begun.start, status.st_mtime_ns // 1000)
+        self._chain.append(
+            Segment,
+            **manifest(begun, end, status.st_size, digest_of(path), SegmentState.CUT.value),
+        )
+
+    def _close_in_index(self, name: str) -> None:
+        begun = self._begun(name)
+        closed = self._manifest_of(begun) if begun is not None else None
+        state, ended_at = SegmentState.CUT, closed.end if closed is not None else None
+        if closed is not None and closed.state == SegmentState.COMPLETE.value:
+            state = SegmentState.COMPLETE
+        size = size_of(self._folder / name)
+        self._index.closed(name, ended_at=ended_at, size=size, state=state)
+
+    def _begun(self, name: str) -> Begun | None:
+        """The record by which a segment of that name was begun, if the chain has it."""
+        number = number_of(name)
+        for record in self._chain.around(number) if number else ():
+            if isinstance(record, Begun) and record.number == number:
+                return record if segment_name(record) == name else None
+        return None
+
+    def _manifest_of(self, begun: Begun) -> Segment | None:
+        for record in self._chain.recent():
+            if isinstance(record, Segment) and record.begun == begun.number:
+                return record
+        return None
 
 
 class Deletion(NamedTuple):
@@ -204,17 +250,20 @@ class RecordingExpiry(Capability, kind=Storage("security"), rights="list and del
     """Removes segments (guideline 7.1(3)). Its methods block and raise StorageTrouble."""
 
     def __init__(self, authority: Authority) -> None:
-        with _as_trouble("the folder for recordings can't be used"):
-            self._folder = authority.require_folder()
-        self._index = SegmentIndex(self._folder / _INDEX)
+        self._folder, self._index, self._chain = _open(authority)
+
+    @classmethod
+    def prepare(cls, authority: Authority) -> None:
+        """See ``_mend_index``: retention may be there before the recorder."""
+        _mend_index(authority.require_folder())
 
     def expired(self, before: int) -> list[str]:
         """Segments whose first frame is older than ``before`` (µs since 1970), oldest first.
 
         Files count whether or not the index knows them, and rows whether or not there is a file.
         """
-        with _as_trouble("recordings can't be listed"):
-            present = _stored_names(self._folder) | _stored_names(self._folder, PART)
+        with as_trouble("recordings can't be listed"):
+            present = stored_names(self._folder) | stored_names(self._folder, PART)
         started = {name: moment for name in present if (moment := start_of(name)) is not None}
         started.update(self._index.started())
         return sorted(
@@ -225,22 +274,54 @@ class RecordingExpiry(Capability, kind=Storage("security"), rights="list and del
     def delete(self, names: Iterable[str]) -> Deletion:
         """Remove files, index rows and what the index's log holds of them.
 
-        One that can't be removed keeps its row, so that it is found again.
+        The chain is told first, so that a segment which is gone was deleted by retention or taken
+        away. One that can't be removed keeps its row, so that it is found again.
         """
         result = Deletion([], {})
+        wanted = list(names)
+        for at in range(0, len(wanted), _DELETED_AT_ONCE):
+            self._delete(wanted[at : at + _DELETED_AT_ONCE], result)
+        if result.deleted:
+            with as_trouble("the chain of manifests can't be shortened"):
+                self._chain.prune(self._is_gone)
+        return result
+
+    def _delete(self, names: list[str], result: Deletion) -> None:
+        with as_trouble("the chain of manifests can't be read"):
+            self._chain.catch_up()
+        pairs = tuple(
+            (number, start // 1_000_000)
+            for name in names
+            if (start := start_of(name)) is not None
+            and 0 < (number := number_of(name) or 0) <= self._chain.length
+        )
+        told = {"at": time.time_ns() // 1000, "segments": pairs}
+        is_told = False
+        with suppress(OSError):  # a full disk: there is room when they are gone
+            if pairs:
+                self._chain.append(Deleted, **told)
+            is_told = True
+        deleted: list[str] = []
         for name in names:
             try:
                 if start_of(name) is not None:
                     (self._folder / name).unlink(missing_ok=True)
                     (self._folder / (name + PART)).unlink(missing_ok=True)
-                result.deleted.append(name)
+                deleted.append(name)
             except OSError as error:
                 result.failed[name] = error.strerror or type(error).__name__
-        if result.deleted:
-            with _as_trouble("the folder for recordings can't be used"):
-                _sync_folder(self._folder)
-            self._index.forget(result.deleted)
-        return result
+        result.deleted.extend(deleted)
+        if not is_told:
+            self._chain.owe(Deleted, **told)
+        if deleted:
+            with as_trouble("the folder for recordings can't be used"):
+                sync_folder(self._folder)
+            oldest = max(start_of(name) or 0 for name in deleted)
+            self._index.forget(deleted, gaps_before=oldest)
+
+    def _is_gone(self, begun: Begun) -> bool:
+        name = segment_name(begun)
+        return not any((self._folder / (name + ending)).exists() for ending in ("", PART))
 
 
 def started_at(name: str) -> int | None:
@@ -249,34 +330,28 @@ def started_at(name: str) -> int | None:
     return start_of(name)
 
 
-@contextmanager
-def _as_trouble(what: str) -> Iterator[None]:
+def _open(authority: Authority) -> tuple[Path, SegmentIndex, Chain]:
     try:
-        yield
-    except OSError as error:
-        raise StorageTrouble(f"{what}: {error.strerror or type(error).__name__}") from None
+        with as_trouble("the folder for recordings can't be used"):
+            folder = authority.require_folder()
+            index = SegmentIndex(folder / INDEX)
+            return folder, index, Chain(folder, PoleKey.of_folder(folder))
+    except KeyRefused as refusal:
+        raise Unrecoverable(
+            f"{refusal}. Without it no manifest can be signed, and nothing may be recorded that "
+            "could be exchanged unseen"
+        ) from None
 
 
-def _stored_names(folder: Path, ending: str = "") -> set[str]:
-    """Names (without the ending) of the segments that lie in the folder."""
-    with os.scandir(folder) as entries:
-        names = {
-            entry.name.removesuffix(ending) for entry in entries if entry.name.endswith(ending)
-        }
-    return {name for name in names if start_of(name) is not None}
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make names last: a rename or removal is on the disk only when its folder is."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _mend_index(folder: Path) -> None:
+    """Make the index again where it is lost or damaged: it holds nothing that the segments and
+    the chain do not tell, and recording must not wait for somebody to come."""
+    path = folder / INDEX
+    is_lost = not path.exists() and bool(stored_names(folder))
+    if path.exists():
+        try:
+            SegmentIndex(path).started()
+        except IndexDamaged:
+            is_lost = True
+    if is_lost:
+        rebuild(folder)

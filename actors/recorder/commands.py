@@ -1,4 +1,4 @@
-"""`smartpole keys` and `smartpole segments`: a manager's tools, for the manager's computer.
+"""`smartpole keys`, `recordings` and `segments`: a manager's tools, for the manager's computer.
 
 The pole itself needs neither: it holds no private key and opens no segment (guideline 7.3(1)).
 """
@@ -10,12 +10,13 @@ __all__ = ["register"]
 import argparse
 import os
 import sys
-from datetime import UTC, datetime
+import time
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `keys make` and `segments probe` (entry point `smartpole.commands`)."""
+    """Add `keys`, `recordings` and `segments` (entry point `smartpole.commands`)."""
     keys = subparsers.add_parser("keys", help="make a manager's key for recordings")
     actions = keys.add_subparsers(dest="action", required=True, metavar="ACTION")
     make = actions.add_parser("make", help="make a private key, and beside it the public one")
@@ -27,6 +28,56 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="where the private key goes; the public one goes to FILE.pub",
     )
     make.set_defaults(handler=_make)
+    days = actions.add_parser("days", help="make a private key for each day, and their public keys")
+    days.add_argument(
+        "--to", type=Path, required=True, metavar="FOLDER", help="where the keys lie, or will"
+    )
+    days.add_argument(
+        "--from",
+        type=_day,
+        metavar="DAY",
+        dest="first",
+        help="the first day, such as 2026-12-01 (today)",
+    )
+    days.add_argument(
+        "--days", type=int, default=60, metavar="N", help="how many days (%(default)s)"
+    )
+    days.set_defaults(handler=_days)
+    destroy = actions.add_parser(
+        "destroy", help="destroy private keys of days, so that nobody can read these days any more"
+    )
+    destroy.add_argument("--in", type=Path, required=True, metavar="FOLDER", dest="folder")
+    which = destroy.add_mutually_exclusive_group(required=True)
+    which.add_argument("--day", type=_day, metavar="DAY", help="this day's key")
+    which.add_argument("--before", type=_day, metavar="DAY", help="the keys of all days before")
+    destroy.set_defaults(handler=_destroy)
+
+    recordings = subparsers.add_parser(
+        "recordings", help="verify what a pole recorded, or make its index again"
+    )
+    actions = recordings.add_subparsers(dest="action", required=True, metavar="ACTION")
+    verify = actions.add_parser(
+        "verify",
+        help="find segments that were removed, changed, exchanged or put in; without the pole",
+        description="Exit status: 0 if all is as the pole left it, 1 if something is not, 2 if "
+        "that can't be said.",
+    )
+    verify.add_argument("folder", type=Path, metavar="FOLDER", help="the recordings, or a copy")
+    verify.add_argument(
+        "--key",
+        required=True,
+        metavar="PUB",
+        help="the pole's public key (pole.pub of its recordings, noted when it was set up): a file "
+        "or the key itself",
+    )
+    verify.add_argument(
+        "--part", action="store_true", help="only some segments were copied: none is missed"
+    )
+    verify.add_argument("--json", action="store_true", help="for machines")
+    verify.set_defaults(handler=_verify)
+    reindex = actions.add_parser("reindex", help="make a lost or damaged index again")
+    reindex.add_argument("folder", type=Path, metavar="FOLDER", help="the recordings")
+    reindex.set_defaults(handler=_reindex)
 
     segments = subparsers.add_parser("segments", help="open a recorded segment, as its manager")
     actions = segments.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -38,6 +89,58 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--identity", type=Path, required=True, metavar="KEY", help="the manager's private key"
     )
     probe.set_defaults(handler=_probe)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day such as 2026-12-01") from None
+
+
+def _days(arguments: argparse.Namespace) -> int:
+    from actors.recorder.day_keys import DAYS_FILE, make_days
+    from actors.recorder.keys import day_of
+
+    if not 1 <= arguments.days <= 1000:
+        print("smartpole keys: from 1 to 1000 days can be made at once", file=sys.stderr)
+        return 1
+    first = arguments.first or day_of(time.time_ns() // 1000)
+    folder: Path = arguments.to
+    try:
+        new = make_days(folder, first, arguments.days)
+    except OSError as error:
+        print(
+            f"smartpole keys: {error.filename} can't be written: {error.strerror}", file=sys.stderr
+        )
+        return 1
+    last = first + timedelta(days=arguments.days - 1)
+    print(f"  {len(new)} new private keys, {first} to {last}: {folder}")
+    print("    Each opens one day's recordings. They belong on the manager's computer alone;")
+    print("    a copy of one, wherever it lies, undoes its destruction.")
+    print(f"  public keys: {folder / DAYS_FILE}")
+    print("    It goes to the pole, into the folder that the recorder's `recipients` names.")
+    return 0
+
+
+def _destroy(arguments: argparse.Namespace) -> int:
+    from actors.recorder.day_keys import destroy
+
+    def chosen(day: date) -> bool:
+        return bool(day == arguments.day if arguments.day else day < arguments.before)
+
+    try:
+        gone = destroy(arguments.folder, chosen)
+    except OSError as error:
+        print(f"smartpole keys: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    if not gone:
+        print("smartpole keys: there is no key of such a day; nothing was done", file=sys.stderr)
+        return 1
+    print(f"  destroyed: {', '.join(map(str, gone))}")
+    print("    What was recorded on these days can't be read by anybody, if no copy of the key is")
+    print("    left. Where the keys' own drive may keep old blocks, encrypt that drive.")
+    return 0
 
 
 def _make(arguments: argparse.Namespace) -> int:
@@ -90,4 +193,44 @@ def _probe(arguments: argparse.Namespace) -> int:
         print(f"smartpole segments: {error}", file=sys.stderr)
         return 1
     print(report)
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from actors.recorder.signing import KeyRefused, VerifyKey
+    from actors.recorder.verify import verify
+
+    try:
+        given = Path(arguments.key)
+        text = given.read_text("ascii", "replace") if given.is_file() else arguments.key
+        key = VerifyKey.from_text(text)
+        found = verify(arguments.folder, key, part=arguments.part)
+    except (KeyRefused, OSError) as error:
+        why = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        print(f"smartpole recordings: {why}", file=sys.stderr)
+        return 2
+    if arguments.json:
+        import msgspec
+
+        print(msgspec.json.format(msgspec.json.encode(found)).decode())
+    else:
+        print(found)
+    return 0 if found.is_whole else 1
+
+
+def _reindex(arguments: argparse.Namespace) -> int:
+    from actors.recorder.index import StorageTrouble
+    from actors.recorder.reindex import rebuild
+
+    if not arguments.folder.is_dir():
+        print(f"smartpole recordings: there is no folder {arguments.folder}", file=sys.stderr)
+        return 2
+    try:
+        segments, unknown, gaps = rebuild(arguments.folder)
+    except StorageTrouble as trouble:
+        print(f"smartpole recordings: {trouble}", file=sys.stderr)
+        return 1
+    print(f"  {segments} segments and {gaps} gaps are in the index")
+    if unknown:
+        print(f"  {unknown} of the segments stand in no manifest: see smartpole recordings verify")
     return 0

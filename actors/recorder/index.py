@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["PART", "SegmentIndex", "SegmentState", "StorageTrouble", "name_of", "start_of"]
+__all__ = [
+    "PART", "IndexDamaged", "SegmentIndex", "SegmentState", "StorageTrouble", "name_of",
+    "number_of", "start_of",
+]  # fmt: skip
 
 import enum
 import os
 import re
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,6 +37,10 @@ class StorageTrouble(SmartpoleError):
     """The folder for recordings can't be used now: full, gone, read-only. It may mend itself."""
 
 
+class IndexDamaged(StorageTrouble):
+    """The index is no database any more. It can be made again from the segments."""
+
+
 class SegmentState(enum.Enum):
     """How far a segment has come."""
 
@@ -44,10 +51,19 @@ class SegmentState(enum.Enum):
     """It breaks off: the recorder or the disk failed. It plays up to there."""
 
 
-def name_of(place: str, started_at: int) -> str:
-    """A segment's file name, from its place and the time of its first frame (µs since 1970)."""
+def name_of(place: str, started_at: int, number: int | None = None) -> str:
+    """A segment's file name, from its place and the time of its first frame (µs since 1970).
+
+    ``number`` is that of the record by which it was begun; without one it is a chance number.
+    """
     moment = _EPOCH + timedelta(microseconds=started_at)
-    return f"{moment:{_TIME}}-{place}-{secrets.token_hex(4)}.mp4.age"
+    last = secrets.token_hex(4) if number is None else f"{number:08x}"
+    return f"{moment:{_TIME}}-{place}-{last}.mp4.age"
+
+
+def number_of(name: str) -> int | None:
+    """The number in a segment's name; None if it is none."""
+    return None if start_of(name) is None else int(name.removesuffix(".mp4.age")[-8:], 16)
 
 
 def start_of(name: str) -> int | None:
@@ -62,6 +78,22 @@ def start_of(name: str) -> int | None:
     return int((moment - _EPOCH).total_seconds()) * 1_000_000
 
 
+_COLUMNS = {
+    "name": str,
+    "camera": str,
+    "place": str,
+    "started_at": int,
+    "ended_at": int,
+    "codec": str,
+    "width": int,
+    "height": int,
+    "bytes": int,
+    "state": str,
+}
+_NOT_NULL = {"place", "started_at", "bytes", "state"}
+_GAP_COLUMNS = {"camera": str, "place": str, "started_at": int, "ended_at": int, "reason": str}
+
+
 class SegmentIndex:
     """One SQLite file, opened for each call, so that any thread may call.
 
@@ -74,21 +106,12 @@ class SegmentIndex:
             database.enable_wal()
         with self._writing() as database:
             self._table(database).create(
-                {
-                    "name": str,
-                    "place": str,
-                    "started_at": int,
-                    "ended_at": int,
-                    "codec": str,
-                    "width": int,
-                    "height": int,
-                    "bytes": int,
-                    "state": str,
-                },
-                pk="name",
-                not_null={"place", "started_at", "bytes", "state"},
-                if_not_exists=True,
-                strict=True,
+                _COLUMNS, pk="name", not_null=_NOT_NULL, if_not_exists=True, strict=True
+            )
+            if "camera" not in self._table(database).columns_dict:  # made by an earlier version
+                self._table(database).add_column("camera", str)
+            database.table("gaps").create(
+                _GAP_COLUMNS, not_null=set(_GAP_COLUMNS), if_not_exists=True, strict=True
             )
 
     def opened(self, name: str, **facts: Any) -> None:
@@ -105,6 +128,26 @@ class SegmentIndex:
                 (ended_at, size, state.value, name),
             )
 
+    def missed(self, **facts: Any) -> None:
+        """Note a gap: camera, place, started_at, ended_at (µs since 1970) and reason."""
+        with self._writing() as database:
+            database.table("gaps").insert(facts)
+
+    def replace_all(
+        self, segments: Iterable[Mapping[str, Any]], gaps: Iterable[Mapping[str, Any]]
+    ) -> None:
+        """Have these rows and no others. Each has all columns but ``reason`` or ``name``."""
+        with self._writing() as database:
+            for table, columns, rows in (
+                ("segments", _COLUMNS, segments),
+                ("gaps", _GAP_COLUMNS, gaps),
+            ):
+                database.execute(f"delete from {table}")
+                names = ", ".join(f":{name}" for name in columns)
+                database.conn.executemany(
+                    f"insert or replace into {table} ({', '.join(columns)}) values ({names})", rows
+                )
+
     def names(self, *, state: SegmentState) -> set[str]:
         with self._database() as database:
             rows = self._table(database).rows_where("state = ?", [state.value], select="name")
@@ -116,11 +159,13 @@ class SegmentIndex:
             rows = self._table(database).rows_where(select="name, started_at")
             return {row["name"]: row["started_at"] for row in rows}
 
-    def forget(self, names: Iterable[str]) -> None:
-        """Remove these rows, and what the write-ahead log still holds of them."""
+    def forget(self, names: Iterable[str], *, gaps_before: int = 0) -> None:
+        """Remove these rows, gaps that ended before then (µs since 1970), and what the write-ahead
+        log still holds of them."""
         with self._writing() as database:
             for name in names:
                 self._table(database).delete_where("name = ?", [name])
+            database.execute("delete from gaps where ended_at < ?", (gaps_before,))
         with self._database() as database:
             # secure_delete overwrites the database's own pages; the log keeps old ones until now.
             database.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -156,6 +201,11 @@ class SegmentIndex:
             connection.execute("PRAGMA secure_delete=ON").fetchall()
             yield Database(connection, execute_plugins=False)
         except sqlite3.Error as error:
-            raise StorageTrouble(f"the index of recordings can't be used: {error}") from None
+            what = f"the index of recordings can't be used: {error}"
+            if type(error) is sqlite3.DatabaseError:
+                raise IndexDamaged(
+                    f"{what}. It can be made again: smartpole recordings reindex FOLDER"
+                ) from None
+            raise StorageTrouble(what) from None
         finally:
             connection.close()

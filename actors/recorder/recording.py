@@ -4,17 +4,20 @@ from __future__ import annotations
 
 __all__ = ["Recording", "Tally"]
 
+import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import structlog
 
 from actors.camera.messages import EncodedPacket, StreamHeader
-from actors.recorder.age import AgeWriter, Recipient
-from actors.recorder.capability import OpenSegment, RecordingStore
+from actors.recorder.capability import RecordingStore
+from actors.recorder.gaps import GapWatch
 from actors.recorder.index import StorageTrouble
+from actors.recorder.keys import Recipients
 from actors.recorder.remultiplex import Remultiplexer, Unmuxable
+from actors.recorder.segment import SegmentWriter
 
 _MOST_KEPT = 128 * 1024 * 1024
 """Bytes of packets that are kept for being written once more."""
@@ -36,6 +39,8 @@ class Tally:
     """Segments closed."""
     size: int = 0
     """Bytes of ciphertext in closed segments."""
+    gaps: int = 0
+    """Times of which the camera's pictures are missing."""
 
 
 class Recording:
@@ -57,15 +62,20 @@ class Recording:
     def __init__(
         self,
         store: RecordingStore,
-        recipients: Sequence[Recipient],
+        keys: Recipients,
         *,
+        camera: str,
         place: str,
         length: float,
         log: structlog.typing.FilteringBoundLogger,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
-        self._recipients = tuple(recipients)
+        self._keys = keys
+        self._camera = camera
         self._place = place
+        self._clock = clock
+        self._gaps = GapWatch(store, camera=camera, place=place)
         self._length = length
         self._log = log
         self._tally = Tally()
@@ -75,7 +85,7 @@ class Recording:
         """How many of the pending packets the current segment has taken."""
         self._tail = 0
         """How many of the pending packets, the beginning of a group, are in a closed segment."""
-        self._segment: _Segment | None = None
+        self._segment: SegmentWriter | None = None
         self._expected = (-1, -1)
         """Session and sequence of the packet that follows without a gap."""
         self._header: StreamHeader | None = None
@@ -83,6 +93,11 @@ class Recording:
         """Session and sequence of the current segment's packets that could not be put into it."""
         self._refused: StreamHeader | None = None
         """A header that no segment can be made for, so that it is reported once."""
+
+    @property
+    def step(self) -> float:
+        """Seconds between the camera's pictures; 0 while none is recorded."""
+        return self._segment.step if self._segment is not None else 0.0
 
     @property
     def unsafe(self) -> int:
@@ -101,11 +116,16 @@ class Recording:
             self._kept += len(packet.data)
 
     def write(self) -> None:
-        """Write everything that has been accepted."""
+        """Write everything that has been accepted, and see to it that little of it is in memory
+        only: to be called several times a second, whether or not anything comes."""
         try:
             while self._written < len(self._pending):
                 self._write_one(self._pending[self._written])
-        except StorageTrouble:
+            if self._segment is not None:
+                self._segment.settle(self._clock())
+                self._release(self._segment.safe_packets())
+        except StorageTrouble as trouble:
+            self._gaps.because(trouble)
             self.abandon()
             raise
 
@@ -117,7 +137,8 @@ class Recording:
         self.write()
         try:
             self._end_segment(mid_group=not for_good)
-        except StorageTrouble:
+        except StorageTrouble as trouble:
+            self._gaps.because(trouble)
             self.abandon()
             raise
         if for_good:
@@ -146,6 +167,7 @@ class Recording:
                 self._written = 0
                 return
             self._release(tail)
+        self._gaps.see(packet, follows=follows)
         if not follows:
             # A new connection, whose times start anew, or packets that never came: a segment has
             # no hole in it.
@@ -161,7 +183,8 @@ class Recording:
             self._skip()
             return
         try:
-            segment.add(packet)
+            segment.add(packet, self._clock())
+            self._gaps.recorded(packet)
         except Unmuxable as trouble:
             if not self._damaged:
                 self._log.warning("packet skipped", reason=str(trouble))
@@ -185,7 +208,11 @@ class Recording:
                 self._log.error("stream not recorded", reason=str(trouble))
                 return
             self._refused = None
-            self._segment = _Segment(self._store, self._recipients, self._place, packet, film)
+            recipients = self._keys.for_moment(packet.captured_at)
+            self._tally.gaps += self._gaps.note_before(packet)
+            self._segment = SegmentWriter(
+                self._store, recipients, self._camera, self._place, packet, film
+            )
 
     def _end_segment(self, *, mid_group: bool = False) -> None:
         segment = self._segment
@@ -238,118 +265,7 @@ class Recording:
         self._release(count)
         self._log.warning("no key picture for long", packets=count)
 
-    def _count(self, segment: _Segment) -> None:
+    def _count(self, segment: SegmentWriter) -> None:
         self._tally.segments += 1
         self._tally.size += segment.size
         self._tally.mended += segment.mended
-
-
-class _Segment:
-    """One segment being written: film, encryption and file."""
-
-    def __init__(
-        self,
-        store: RecordingStore,
-        recipients: Sequence[Recipient],
-        place: str,
-        first: EncodedPacket,
-        film: Remultiplexer,
-    ) -> None:
-        header = film.header
-        self._first = self._latest = first
-        self._film = film
-        self._file: OpenSegment = store.open_segment(
-            place=place,
-            started_at=first.captured_at,
-            codec=header.codec,
-            width=header.width,
-            height=header.height,
-        )
-        self.name = self._file.name
-        self._groups: deque[tuple[int, int]] = deque()
-        """Of each group of pictures that is complete and not safe: its end in the film, in bytes,
-        and its packets."""
-        self.in_group = 0
-        """Packets of the group that is still coming in."""
-        self._ends_group = False
-        try:
-            self._age = AgeWriter(self._file, recipients)
-        except StorageTrouble:
-            self._file.cut(self._latest.captured_at, readable=False)
-            raise
-
-    @property
-    def seconds(self) -> float:
-        return self._film.seconds
-
-    @property
-    def size(self) -> int:
-        return self._file.size
-
-    @property
-    def mended(self) -> int:
-        return self._film.mended
-
-    def is_due(self, packet: EncodedPacket, header: StreamHeader, length: float) -> bool:
-        """Whether another segment should begin with this key picture."""
-        waited = (packet.captured_at - self._first.captured_at) / 1_000_000
-        # By the film's time, and by the clock's, for one of them may stand still or jump.
-        return (
-            self.seconds >= length
-            or waited >= length
-            or waited < 0
-            or _needs_other_film(header, self._film.header)
-        )
-
-    def begin_group(self) -> None:
-        """The next packet is a key picture: the group before it is complete."""
-        self._ends_group = True
-
-    def add(self, packet: EncodedPacket) -> None:
-        """Raises Unmuxable where the packet does not fit; StorageTrouble."""
-        self._latest = packet
-        ends_group, self._ends_group = self._ends_group, False
-        self.in_group += 1
-        film = self._film.mux(packet)
-        if ends_group and self._film.produced:
-            # Muxing the key picture has brought out everything before it.
-            self._groups.append((self._film.produced, self.in_group - 1))
-            self.in_group = 1
-        self._age.write(film)
-
-    def safe_packets(self) -> int:
-        """How many more of the oldest packets are in sealed chunks, as whole groups."""
-        count = 0
-        while self._groups and self._groups[0][0] <= self._age.sealed:
-            count += self._groups.popleft()[1]
-        return count
-
-    def forget(self, count: int) -> None:
-        """So many of the oldest packets are not asked about any more."""
-        while self._groups and count >= self._groups[0][1]:
-            count -= self._groups.popleft()[1]
-        if self._groups:
-            end, size = self._groups[0]
-            self._groups[0] = end, size - count
-        else:
-            self.in_group -= count
-
-    def finish(self) -> bool:
-        """Close it properly; see ``OpenSegment.finish``. Raises StorageTrouble."""
-        self._age.write(self._film.close())
-        self._age.close()
-        return self._file.finish(self._latest.captured_at)
-
-    def cut(self) -> None:
-        """Close it as it is, after a failure. Raises nothing."""
-        self._file.cut(self._latest.captured_at, readable=self._age.sealed > 0)
-
-
-def _needs_other_film(one: StreamHeader, other: StreamHeader) -> bool:
-    """Whether two headers can't stand in one film. The frame rate is only a hint."""
-    return any(
-        getattr(one, name) != getattr(other, name)
-        for name in (
-            "codec", "width", "height", "extradata", "time_base_numerator", "time_base_denominator",
-        )
-    )  # fmt: skip

@@ -20,11 +20,14 @@ from runtime import SmartpoleError
 # FFmpeg would write to standard error what it thinks of a stream.
 av.logging.set_level(None)
 
+FRAGMENT = 0.2
+"""Seconds of film in one fragment: what is in the muxer's memory only, and lost in a power cut."""
 _OPTIONS = {
-    # Nothing is written back to: each fragment, once out, can be read without those after it.
-    "movflags": "frag_keyframe+empty_moov+default_base_moof",
-    # In microseconds. Holds the muxer's memory down where a camera sends hardly any key picture.
-    "frag_duration": "10000000",
+    # Nothing is written back to: each fragment, once out, can be read without those after it. And
+    # no table of places at the end, which would not know of the filler between the fragments.
+    "movflags": "frag_keyframe+empty_moov+default_base_moof+skip_trailer",
+    "frag_duration": str(round(FRAGMENT * 1_000_000)),
+    "flush_packets": "1",
 }
 _LONGEST_GAP = 10
 """Seconds between two pictures beyond which the camera's clock must have jumped."""
@@ -54,10 +57,12 @@ class Remultiplexer:
         self._last = -1
         self._step = self._usual_step()
         self._output = _Collector()
+        self._boxes = _Boxes()
         try:
             self._container = av.open(self._output, "w", format="mp4", options=_OPTIONS)
             self._stream = self._add_stream()
-        except (av.error.FFmpegError, ValueError) as error:
+        # Whatever a library makes of what a camera may send must not stop the other cameras.
+        except Exception as error:
             raise Unmuxable(
                 f"a stream of codec {header.codec} ({header.width}×{header.height}) can't be "
                 f"recorded ({type(error).__name__}). Accepted: {', '.join(CODECS)}, with a size"
@@ -72,15 +77,16 @@ class Remultiplexer:
         """Add a packet. Raises Unmuxable for one that can't be added; the next one may fit."""
         if not packet.data:
             raise Unmuxable("a packet is empty")
-        encoded = av.Packet(packet.data)
-        encoded.stream = self._stream
-        encoded.time_base = self._tick
-        encoded.dts, encoded.pts = self._times(packet)
-        encoded.duration = max(packet.duration, 0)
-        encoded.is_keyframe = packet.key
+        dts, pts = self._times(packet)
         try:
+            encoded = av.Packet(packet.data)
+            encoded.stream = self._stream
+            encoded.time_base = self._tick
+            encoded.dts, encoded.pts = dts, pts
+            encoded.duration = min(max(packet.duration, 0), self._longest_gap)
+            encoded.is_keyframe = packet.key
             self._container.mux_one(encoded)
-        except (av.error.FFmpegError, ValueError) as error:
+        except Exception as error:
             raise Unmuxable(f"a packet can't be recorded ({type(error).__name__})") from None
         return self._take()
 
@@ -90,6 +96,21 @@ class Remultiplexer:
         with suppress(av.error.FFmpegError, ValueError):
             self._container.close()
         return self._take()
+
+    @property
+    def step(self) -> float:
+        """Seconds between the latest two pictures."""
+        return float(self._step * self._tick)
+
+    @property
+    def can_be_filled(self) -> bool:
+        """Whether what has come out so far ends where a box of the file format ends."""
+        return self._boxes.at_end
+
+    @staticmethod
+    def filler(size: int) -> bytes:
+        """So many bytes (8 or more) that every player passes over (ISO/IEC 14496-12, "free")."""
+        return size.to_bytes(4, "big") + b"free" + bytes(size - 8)
 
     def _times(self, packet: EncodedPacket) -> tuple[int, int]:
         """When to decode and when to show it, in ticks from the segment's start."""
@@ -133,8 +154,40 @@ class Remultiplexer:
 
     def _take(self) -> bytes:
         data = self._output.take()
+        self._boxes.pass_over(data)
         self.produced += len(data)
         return data
+
+
+class _Boxes:
+    """Follows the boxes of which the file format is made, by their sizes."""
+
+    def __init__(self) -> None:
+        self._left = 0
+        self._header = b""
+
+    @property
+    def at_end(self) -> bool:
+        return not self._left and not self._header
+
+    def pass_over(self, data: bytes) -> None:
+        at = 0
+        while at < len(data):
+            if self._left:
+                step = min(self._left, len(data) - at)
+                self._left -= step
+                at += step
+                continue
+            wanted = 16 if self._header[:4] == b"\0\0\0\1" else 8
+            part = data[at : at + wanted - len(self._header)]
+            self._header += part
+            at += len(part)
+            if self._header[:4] == b"\0\0\0\1" and len(self._header) < 16:
+                continue  # its size stands behind its name
+            if len(self._header) >= 8:
+                is_long = len(self._header) == 16
+                size = int.from_bytes(self._header[8:] if is_long else self._header[:4], "big")
+                self._left, self._header = size - len(self._header), b""
 
 
 class _Collector:

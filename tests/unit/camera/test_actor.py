@@ -22,7 +22,7 @@ from structlog.typing import EventDict
 
 from actors.camera.actor import Camera, CameraSettings
 from actors.camera.link import CameraLink, CameraOutage, CameraStream
-from actors.camera.messages import EncodedPacket, StreamHeader
+from actors.camera.messages import EncodedPacket, Interruption, StreamHeader
 from actors.crowd.decoder import PictureDecoder
 from runtime import DROP_OLDEST, Authority, Duration, Outlet, Reading, SourceAddress
 from runtime.border import BorderCodec
@@ -167,6 +167,9 @@ def outages(log: Sequence[EventDict]) -> list[str]:
         "rtsp://viewer:12/ss@camera/1",
         "rtsp://viewer:12?s@camera/1",
         "rtsp://viewer:12#s@camera/1",
+        "rtsp://viewer:p%40ss@192.0.2.7:8554/a/b",
+        "rtsp://viewer:p@[2001:db8::1]:554/a",
+        "rtsp://viewer@camera/1",
         "rtsp://camera:99999/1",
         "rtsp://camera:port/1",
         "rtsp://[camera/1",
@@ -189,8 +192,8 @@ def test_an_address_that_would_be_misread_is_refused_unquoted(source: str) -> No
     [
         ("rtsp://camera/1", "rtsp camera"),
         ("rtsps://camera:322/1?user=a&password=b", "rtsps camera:322"),
-        ("rtsp://viewer:p%40ss@192.0.2.7:8554/a/b", "rtsp 192.0.2.7:8554"),
-        ("rtsp://viewer:p@[2001:db8::1]:554/a", "rtsp 2001:db8::1:554"),
+        ("rtsp://192.0.2.7:8554/a/b", "rtsp 192.0.2.7:8554"),
+        ("rtsp://[2001:db8::1]:554/a", "rtsp 2001:db8::1:554"),
         ("v4l2:/dev/video0", "v4l2 /dev/video0"),
         ("file:/films/street.mp4", "file street.mp4"),
     ],
@@ -351,9 +354,12 @@ async def test_fast_means_no_waiting(film: Path) -> None:
     sent = await bench.run(60)
     assert [at for at, _ in sent] == [0.0] * 20
     assert bench.packets == [
-        msgspec.structs.replace(theirs, session=ours.session, captured_at=ours.captured_at)
+        msgspec.structs.replace(
+            theirs, session=ours.session, captured_at=ours.captured_at, after=ours.after
+        )
         for ours, theirs in zip(bench.packets, packets_of(film), strict=True)
     ]
+    assert [ours.after for ours in bench.packets] == [Interruption.STARTED] + [None] * 19
 
 
 @pytest.mark.parametrize(

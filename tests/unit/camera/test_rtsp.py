@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import trio
 from structlog.typing import EventDict
 from trio.testing import wait_all_tasks_blocked
 
 from actors.camera.actor import Camera
-from actors.camera.messages import EncodedPacket
+from actors.camera.messages import EncodedPacket, Interruption
 from actors.crowd.decoder import PictureDecoder
 from runtime.pole import Pole
 from tests.cameras import RtspServer
@@ -55,7 +56,7 @@ to = "security.packets"
 
 @asynccontextmanager
 async def pole_on(
-    folder: Path, source: str, patience: str = "4s"
+    folder: Path, source: str, patience: str = "4s", credentials: str = ""
 ) -> AsyncIterator[tuple[Pole, Packets, Packets]]:
     crowd, security = Packets(), Packets()
     types = {
@@ -63,7 +64,12 @@ async def pole_on(
         "crowd": gathering_in(CrowdSink, crowd),
         "security": gathering_in(SecuritySink, security),
     }
-    async with running_pole(folder, POLE.format(source=source, timeout=patience), types) as pole:
+    text = POLE.format(source=source, timeout=patience)
+    if credentials:
+        (folder / "camera.secret").write_text(credentials + "\n")
+        (folder / "camera.secret").chmod(0o600)
+        text = text.replace("timeout =", 'credentials = "camera.secret", timeout =')
+    async with running_pole(folder, text, types) as pole:
         yield pole, crowd, security
 
 
@@ -122,6 +128,8 @@ async def test_a_killed_camera_is_an_outage_and_comes_back(
     sessions = [packet.session for packet in security.messages]
     assert sessions == sorted(sessions)
     assert len(set(sessions)) == 2
+    reasons = {packet.session: packet.after for packet in security.messages if packet.after}
+    assert list(reasons.values()) == [Interruption.STARTED, Interruption.ENDED]
     numbers = [packet.sequence for packet in security.messages]
     assert numbers == list(range(len(numbers)))
     assert crowd.messages == security.messages
@@ -184,8 +192,9 @@ async def test_a_host_that_never_answers(tmp_path: Path, log: list[EventDict]) -
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         mute.listen()  # connections are taken by the kernel, and nobody says a word
-        address = f"rtsp://viewer:tr33house@127.0.0.1:{mute.getsockname()[1]}/street"
-        async with pole_on(tmp_path, address, patience="300ms") as (_, _, _):
+        address = f"rtsp://127.0.0.1:{mute.getsockname()[1]}/street"
+        secret = "viewer:tr33house"
+        async with pole_on(tmp_path, address, "300ms", credentials=secret) as (_, _, _):
             await eventually(lambda: outages(log))
     assert outages(log)[0].endswith("can't be opened: it did not answer in time")
     assert "tr33house" not in repr(log)
@@ -203,8 +212,12 @@ async def test_passwords_work_and_appear_nowhere(
     quoted = "".join(c if c.isalnum() else f"%{ord(c):02X}" for c in password)
 
     (tmp_path / "wrong").mkdir()
-    wrong = server.address("viewer:wr0ngsecret")
-    async with pole_on(tmp_path / "wrong", wrong) as (pole, _, security):
+    secret = "viewer:wr0ngsecret"
+    async with pole_on(tmp_path / "wrong", server.address(), credentials=secret) as (
+        pole,
+        _,
+        security,
+    ):
         await eventually(lambda: outages(log))
         told = repr((log, pole.status(), pole.crashes()))
         assert not security.messages
@@ -212,8 +225,12 @@ async def test_passwords_work_and_appear_nowhere(
     assert "wr0ngsecret" not in told
 
     (tmp_path / "right").mkdir()
-    right = server.address(f"viewer:{quoted}")
-    async with pole_on(tmp_path / "right", right) as (pole, _, security):
+    secret = f"viewer:{password}"
+    async with pole_on(tmp_path / "right", server.address(), credentials=secret) as (
+        pole,
+        _,
+        security,
+    ):
         await security.until(lambda packets: len(packets) >= 3)
         server.kill()
         await eventually(lambda: len(outages(log)) >= 3)
@@ -234,3 +251,27 @@ async def test_an_unknown_path_is_told_apart(
         await eventually(lambda: outages(log))
     assert outages(log)[0].endswith("can't be opened: it has no stream under this path")
     assert "s3cretpath" not in repr(log)
+
+
+async def test_credentials_that_others_may_read_are_refused(
+    tmp_path: Path, rtsp_server: Servers, log: list[EventDict]
+) -> None:
+    server = rtsp_server(user="viewer:tr33house")
+    async with pole_on(tmp_path, server.address(), credentials="viewer:tr33house") as (
+        _,
+        _,
+        security,
+    ):
+        await security.until(lambda packets: len(packets) >= 3)
+        (tmp_path / "camera.secret").chmod(0o640)
+        server.kill()
+        await eventually(lambda: any("mode 0640" in reason for reason in outages(log)))
+        before = len(security.messages)
+        server.start()
+        (tmp_path / "camera.secret").chmod(0o600)
+        await security.until(lambda packets: len(packets) >= before + 3)
+    (told,) = {reason for reason in outages(log) if "mode 0640" in reason}
+    assert "chmod 600" in told
+    assert "tr33house" not in repr(log)
+    title = await trio.Path("/proc/self/cmdline").read_text()
+    assert "tr33house" not in title

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pyrage import x25519
 
 from actors.recorder import bech32
-from actors.recorder.age import CHUNK, AgeWriter, Recipient, read_recipients
+from actors.recorder.age import CHUNK, AgeWriter, Recipient
+from actors.recorder.keys import read_keys
 from runtime import Unrecoverable
 from tests.recordings import Manager
 
@@ -123,7 +124,7 @@ def test_recipients_file(tmp_path: Path) -> None:
     path = tmp_path / "managers.pub"
     one, two = Manager(), Manager()
     path.write_text(f"# the site's manager\n{one.public}\n\n  {two.public.upper()}  \n")
-    recipients = read_recipients(path)
+    recipients = read_keys(path).always
     assert len(recipients) == 2
     file = encrypted(b"street", list(recipients))
     assert pyrage.decrypt(file, [two.identity]) == b"street"
@@ -156,7 +157,7 @@ def test_a_wrong_key_names_file_and_line_and_not_the_key(
     path = tmp_path / "managers.pub"
     path.write_text(f"# one\n{GOOD}\n{line}\n")
     with pytest.raises(Unrecoverable) as caught:
-        read_recipients(path)
+        read_keys(path)
     said = str(caught.value)
     assert f"{path}, line 3: " in said
     assert reason in said
@@ -170,7 +171,7 @@ def test_a_recipients_file_without_a_key(content: bytes | None, tmp_path: Path) 
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(Unrecoverable, match="smartpole keys make") as caught:
-        read_recipients(path)
+        read_keys(path)
     assert str(path) in str(caught.value)
 
 

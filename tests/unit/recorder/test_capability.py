@@ -15,7 +15,14 @@ from runtime import Storage
 from runtime.errors import CapabilityForged
 from tests.recordings import START, storage
 
-FACTS = {"place": "crossing", "started_at": START, "codec": "h264", "width": 64, "height": 48}
+FACTS = {
+    "camera": "camera-1",
+    "place": "crossing",
+    "started_at": START,
+    "codec": "h264",
+    "width": 64,
+    "height": 48,
+}
 
 
 def rows(folder: Path) -> dict[str, dict[str, object]]:
@@ -29,7 +36,13 @@ def abilities(handle: type) -> set[str]:
 
 
 def test_neither_handle_reads_and_the_recorders_neither_lists_nor_deletes() -> None:
-    assert abilities(RecordingStore) == {"open_segment", "adopt_leftovers"}
+    assert abilities(RecordingStore) == {
+        "open_segment",
+        "adopt_leftovers",
+        "note_gap",
+        "chain_length",
+        "last_end",
+    }
     assert abilities(RecordingExpiry) == {"expired", "delete"}
     assert RecordingStore.kind == RecordingExpiry.kind == Storage("security")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from actors.recorder.age import read_recipients
 from actors.recorder.capability import RecordingStore
+from actors.recorder.keys import read_keys
 from actors.recorder.recording import Recording
 from runtime.cli import main
 from tests.recordings import packet_run, storage
@@ -29,7 +29,8 @@ def segments(tmp_path: Path, key: Path) -> Path:
     folder = tmp_path / "security"
     recording = Recording(
         storage(RecordingStore, folder),
-        read_recipients(key.with_name(key.name + ".pub")),
+        read_keys(key.with_name(key.name + ".pub")),
+        camera="camera",
         place="crossing",
         length=2,
         log=structlog.get_logger("recorder"),
@@ -60,7 +61,7 @@ def test_a_managers_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert "AGE-SECRET-KEY-1" in path.read_text()
     assert "AGE-SECRET-KEY" not in public.read_text() + said
-    assert len(read_recipients(public)) == 1
+    assert len(read_keys(public).always) == 1
 
 
 @pytest.mark.parametrize("existing", ["manager.key", "manager.key.pub"])

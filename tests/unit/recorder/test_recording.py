@@ -19,6 +19,7 @@ from structlog.typing import EventDict
 
 from actors.camera.messages import EncodedPacket
 from actors.recorder.capability import RecordingStore, StorageTrouble
+from actors.recorder.keys import Keys
 from actors.recorder.recording import Recording, Tally
 from tests.cameras import make_film, packets_of
 from tests.recordings import HEADER, Manager, packet_run, storage, stored_packets
@@ -30,7 +31,8 @@ START_CODE = b"\0\0\0\1"
 def recording_in(folder: Path, manager: Manager, *, length: float = 60) -> Recording:
     return Recording(
         storage(RecordingStore, folder),
-        [manager.recipient],
+        Keys([manager.recipient]),
+        camera="camera",
         place="crossing",
         length=length,
         log=structlog.get_logger("recorder"),

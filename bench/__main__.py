@@ -20,17 +20,19 @@ from bench.report import BenchmarkReport, Report, print_report, read_environment
 BENCHMARKS = {
     "channel": "sending and receiving, against trio, asyncio and pykka",
     "supervisor": "starting, stopping and restarting, against a bare loop and pykka",
-    "inference": "each model by provider, threads, size and batch, against a plain session",
+    "latency": "each model and a whole picture, by provider, threads, size, batch and precision",
     "pipeline": "pictures a second and latency, against a bare loop",
     "load": "what one camera takes of a processor, and where it goes",
     "overload": "more cameras than the machine can take: what each gets, and memory",
+    "accuracy": "people, faces and attributes told rightly in labelled pictures (only when named)",
     "recording": "eight cameras recorded at once, against a plain remux of the same streams",
     "separation": "walls, border and erasing, against one loop without them; restarts",
+    "ledger": "appending, against SQLite; verifying a million entries",
     "demo": "the demo to its first count, and its memory (only when named)",
 }
 """Each is a module here with a function ``benchmark``."""
 
-_ONLY_WHEN_NAMED = ("demo",)
+_ONLY_WHEN_NAMED = ("accuracy", "demo")
 _OURS = ("bench", "actors", "models", "runtime")
 _USUAL = Effort()
 _QUICK = Effort(rounds=5, scale=0.25)
@@ -38,9 +40,14 @@ _QUICK = Effort(rounds=5, scale=0.25)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is asked for. Exit status 1: something failed, or a target was missed (--check)."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if (options.labels or options.root) and "accuracy" not in options.names:
+        parser.error("--labels and --root are for accuracy: python -m bench accuracy --labels …")
     names = options.names or [name for name in BENCHMARKS if name not in _ONLY_WHEN_NAMED]
-    effort = _QUICK if options.quick else _USUAL
+    effort = msgspec.structs.replace(
+        _QUICK if options.quick else _USUAL, labels=options.labels, root=options.root
+    )
     environment = read_environment()
     benchmarks = []
     for name in dict.fromkeys(names):
@@ -63,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", type=_name, help="which; all but demo if none"
+        "names", nargs="*", metavar="NAME", type=_name, help="which; without any, most of them"
     )
     parser.add_argument(
         "--json",
@@ -71,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         default=Path("var/bench/latest.json"),
         help="where the figures are written (%(default)s)",
+    )
+    parser.add_argument(
+        "--labels", type=Path, metavar="FILE.csv", help="accuracy: what is to be seen, by eye"
+    )
+    parser.add_argument(
+        "--root", type=Path, metavar="FOLDER", help="accuracy: where the labelled pictures are"
     )
     parser.add_argument("--quick", action="store_true", help="take less time, be less certain")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")

@@ -25,15 +25,7 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from models import (
-    AttributeEstimator,
-    FaceDetector,
-    ModelStore,
-    PersonDetector,
-    Session,
-    fuse,
-    open_session,
-)
+from models import ModelStore, PeopleFinder, Search, Session, open_session
 
 
 class Looked(msgspec.Struct, frozen=True):
@@ -51,7 +43,9 @@ class Looked(msgspec.Struct, frozen=True):
 class BareLoop:
     """Loads the models once, and runs over a clip as often as wished."""
 
-    def __init__(self, models: Path, *, threads: int, width: int) -> None:
+    def __init__(
+        self, models: Path, *, threads: int, width: int, search: Search | None = None
+    ) -> None:
         store = ModelStore(models)
 
         def session(name: str) -> Session:
@@ -59,10 +53,13 @@ class BareLoop:
 
         self._threads = threads
         self._width = width
-        self._faces = FaceDetector(session("face"))
-        self._persons = PersonDetector(session("person"))
-        self._attributes = AttributeEstimator(
-            age=session("age"), gender=session("gender"), mask=session("mask")
+        self._finder = PeopleFinder(
+            face=session("face"),
+            person=session("person"),
+            age=session("age"),
+            gender=session("gender"),
+            mask=session("mask"),
+            search=search,
         )
 
     def run(self, clip: Path, *, interval: float, paced: bool = False) -> list[Looked]:
@@ -109,10 +106,9 @@ class BareLoop:
 
     def count(self, rgb: NDArray[np.uint8]) -> int:
         """How many people a picture shows, with their attributes estimated."""
-        faces = self._faces.detect(rgb)
-        seen = fuse(faces, self._attributes.estimate(rgb, faces), self._persons.detect(rgb))
         found = Counter(
-            (one.attributes.gender, one.attributes.age, one.attributes.mask) for one in seen
+            (one.attributes.gender, one.attributes.age, one.attributes.mask)
+            for one in self._finder.find(rgb)
         )
         return found.total()
 

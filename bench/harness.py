@@ -26,6 +26,7 @@ import gc
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal, Protocol
 
 import msgspec
@@ -39,11 +40,15 @@ class BenchmarkFailed(Exception):
 
 
 class Effort(msgspec.Struct, frozen=True):
-    """How much work a run takes upon itself."""
+    """How much work a run takes upon itself, and on what."""
 
     rounds: int = 15
     scale: float = 1.0
     """Share of the usual number of messages, children or pictures."""
+    labels: Path | None = None
+    """For accuracy: a label file of one's own."""
+    root: Path | None = None
+    """The folder in which its pictures are."""
 
     @property
     def is_quick(self) -> bool:

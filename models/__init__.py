@@ -10,6 +10,7 @@ from models.arena import Arena
 from models.attributes import AttributeEstimator, FaceAttributes, Gender, Mask
 from models.errors import ModelError
 from models.face import Face, FaceDetector
+from models.finder import PeopleFinder, Search
 from models.geometry import Box
 from models.manifest import Manifest, ModelSpec, OutputKind, shipped_manifest
 from models.people import PersonSeen, fuse
@@ -34,11 +35,13 @@ __all__ = [
     "ModelState",
     "ModelStore",
     "OutputKind",
+    "PeopleFinder",
     "Person",
     "PersonDetector",
     "PersonSeen",
     "Presence",
     "Provider",
+    "Search",
     "Session",
     "fuse",
     "open_session",

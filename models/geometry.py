@@ -7,6 +7,7 @@ corner; pixel (0, 0) covers the square from 0 to 1. Arrays of boxes are float32 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import msgspec
@@ -15,9 +16,11 @@ from numpy.typing import NDArray
 
 __all__ = [
     "Box",
+    "Square",
     "areas",
     "boxes_array",
     "crop_resize",
+    "crop_square",
     "intersections",
     "iou",
     "padded_side",
@@ -54,11 +57,24 @@ class Box(msgspec.Struct, frozen=True):
         x, y = self.width * fraction, self.height * fraction
         return Box(self.left - x, self.top - y, self.right + x, self.bottom + y)
 
-    def squared(self, scale: float = 1.0) -> Box:
-        """The square around the same centre whose side is `scale` times the longer side."""
-        half = max(self.width, self.height) * scale / 2
-        x, y = self.centre
-        return Box(x - half, y - half, x + half, y + half)
+
+class Square(msgspec.Struct, frozen=True):
+    """A square cut-out, upright or turned. It may reach beyond the picture."""
+
+    x: float
+    """Column of its middle, in pixels."""
+    y: float
+    """Row of its middle."""
+    side: float
+    """Pixels."""
+    angle: float = 0.0
+    """Radians by which its upper edge runs down to the right."""
+
+    @property
+    def box(self) -> Box:
+        """The upright box around it."""
+        half = self.side / 2 * (abs(math.cos(self.angle)) + abs(math.sin(self.angle)))
+        return Box(self.x - half, self.y - half, self.x + half, self.y + half)
 
 
 def boxes_array(boxes: Iterable[Box]) -> Floats:
@@ -141,6 +157,48 @@ def crop_resize(picture: Picture, box: Box, out: Floats) -> None:
     np.copyto(out, left.transpose(2, 0, 1))
     for copy in (patch, upper, lower, left, right):
         copy.fill(0)
+
+
+def crop_square(picture: Picture, square: Square, out: Floats) -> None:
+    """Cut `square` out of a picture, turn it upright and scale it bilinearly into `out`, in place.
+
+    Otherwise like `crop_resize`; `out` is as high as wide.
+    """
+    if not square.angle or square.side <= 0:
+        crop_resize(picture, square.box, out)
+        return
+    count = out.shape[1]
+    box = square.box
+    # A grid around it whose cells hold whole pixels, and the places in it that are looked up.
+    pixels = max(int(square.side / count), 1)
+    rows = _grid(box.top, box.bottom, pixels)
+    columns = _grid(box.left, box.right, pixels)
+    patch = _patch(picture, rows, columns)
+    steps = ((np.arange(count) + 0.5) / count - 0.5) * square.side
+    across, down = math.cos(square.angle), math.sin(square.angle)
+    x = square.x + across * steps[None, :] - down * steps[:, None]
+    y = square.y + down * steps[None, :] + across * steps[:, None]
+    x, y = (x - columns.origin) / pixels - 0.5, (y - rows.origin) / pixels - 0.5
+    column, row = np.floor(x).astype(np.intp), np.floor(y).astype(np.intp)
+    right, below = (
+        (x - column)[..., None].astype(np.float32),
+        (y - row)[..., None].astype(np.float32),
+    )
+    copies = [patch[row + i, column + j] for i in (0, 1) for j in (0, 1)]
+    _blend(copies[0], copies[1], right)
+    _blend(copies[2], copies[3], right)
+    _blend(copies[0], copies[2], below)
+    np.copyto(out, copies[0].transpose(2, 0, 1))
+    for copy in (patch, *copies):
+        copy.fill(0)
+
+
+def _grid(start: float, stop: float, pixels: int) -> _Axis:
+    """A grid with a cell more on either side than is looked up."""
+    origin = math.floor(start) - 2 * pixels
+    length = math.ceil((stop - origin) / pixels) + 2
+    none = np.zeros(0)
+    return _Axis(origin, pixels, length, none.astype(np.intp), none.astype(np.float32))
 
 
 def _blend(first: Floats, second: Floats, fraction: Floats) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import ModelError
-from models.geometry import Floats, Picture, padded_side
+from models.geometry import Box, Floats, Picture, crop_resize, padded_side
 
 __all__ = ["SIDE_MULTIPLE", "Allocate", "PictureInput", "check_picture", "on_the_heap", "tensor_of"]
 
@@ -42,14 +42,14 @@ class PictureInput:
     def __init__(
         self,
         *,
-        channels: Sequence[int] = (0, 1, 2),
+        bgr: bool = False,
         mean: Sequence[float] | None = None,
         scale: Sequence[float] | None = None,
         size: tuple[int, int] | None = None,
         allocate: Allocate = on_the_heap,
     ) -> None:
         self._allocate = allocate
-        self._channels = tuple(channels)
+        self._order = -1 if bgr else 1
         # value * factor + shift is (value - mean) / scale, in two passes over the memory.
         scales = np.array(scale or (1, 1, 1), np.float64)
         self._factors = (1 / scales).astype(np.float32)
@@ -60,20 +60,25 @@ class PictureInput:
         if size is not None:
             self._resize(size[1], size[0])
 
-    def load(self, rgb: Picture) -> Floats:
+    def load(self, rgb: Picture, reduced: float = 1.0) -> Floats:
         """The tensor (1 x 3 x H x W) of an RGB picture (uint8, H x W x 3).
 
-        Where H or W is no multiple of 32, the tensor goes on to the right and below with zeros. It
-        is overwritten by the next call.
+        With `reduced` below 1 the picture is scaled down by that factor on the way. Where H or W is
+        no multiple of 32, the tensor goes on to the right and below with zeros. It is overwritten
+        by the next call.
         """
         check_picture(rgb)
-        height, width = rgb.shape[:2]
+        height, width = (max(1, round(side * reduced)) for side in rgb.shape[:2])
         if (height, width) != self._filled:
             self._resize(height, width)
-        for plane, channel in zip(self._tensor[0], self._channels, strict=True):
-            np.copyto(plane[:height, :width], rgb[:, :, channel])
+        inner = self._tensor[0, :, :height, :width]
+        planes = inner[:: self._order]
+        if (height, width) == rgb.shape[:2]:
+            for channel, plane in enumerate(planes):
+                np.copyto(plane, rgb[:, :, channel])
+        else:
+            crop_resize(rgb, Box(0, 0, rgb.shape[1], rgb.shape[0]), planes)
         if not self._plain:
-            inner = self._tensor[0, :, :height, :width]
             inner *= self._factors[:, None, None]
             inner += self._shifts[:, None, None]
         return self._tensor

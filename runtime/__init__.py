@@ -20,10 +20,11 @@ from runtime.channel import BLOCK, DROP_OLDEST, LATEST, ChannelStatistics, Inlet
 from runtime.check import Finding, check
 from runtime.config import Duration, SourceAddress
 from runtime.domain import TABLE, Domain, DomainRule
-from runtime.errors import SmartpoleError, Unrecoverable
+from runtime.errors import LedgerRefused, LedgerTrouble, SmartpoleError, Unrecoverable
 from runtime.facts import BlueprintView, Separation, Wall
 from runtime.histogram import Histogram
 from runtime.inlets import Inlets, Sender
+from runtime.ledger import Digest, Ledger, Receipt, Word, blueprint_words, ledger_entry
 from runtime.message import Count, Message, PlaceName, Sensitivity, UnixSeconds
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Capability",
     "ChannelStatistics",
     "Count",
+    "Digest",
     "Domain",
     "DomainRule",
     "Duration",
@@ -48,6 +50,9 @@ __all__ = [
     "Inlet",
     "Inlets",
     "Isolation",
+    "Ledger",
+    "LedgerRefused",
+    "LedgerTrouble",
     "Message",
     "Models",
     "Needs",
@@ -56,6 +61,7 @@ __all__ = [
     "PlaceName",
     "Reach",
     "Reading",
+    "Receipt",
     "Sender",
     "Sensing",
     "Sensitivity",
@@ -67,8 +73,11 @@ __all__ = [
     "UnixSeconds",
     "Unrecoverable",
     "Wall",
+    "Word",
+    "blueprint_words",
     "check",
     "inlet",
+    "ledger_entry",
     "load_blueprint",
     "outlet",
     "reading",

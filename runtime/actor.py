@@ -72,6 +72,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     published: ClassVar[tuple[str, ...]] = ()
     """Names of the settings that the public notice may show."""
+    words: ClassVar[tuple[str, ...]] = ()
+    """Names of the settings whose texts may stand in the ledger where an entry takes a ``Word``:
+    the names of roles, such as a manager's, and never of people."""
+
+    @classmethod
+    def why_refused(cls, key: str) -> str:
+        """For a key that does not exist because it must not: the rule that forbids what it asks
+        for. Empty for any other."""
+        return ""
 
     def headline(self) -> str:
         """What is configured, in a few words without secrets, for status and graph."""

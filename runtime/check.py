@@ -12,7 +12,7 @@ from runtime.blueprint import ActorPlan, Blueprint, ChannelPlan
 from runtime.capability import Capability, CapabilityKind, Storage
 from runtime.channel import BLOCK
 from runtime.domain import TABLE, Domain
-from runtime.message import Sensitivity, why_unbounded
+from runtime.message import Message, Sensitivity, why_unbounded
 from runtime.route import Hop, Trace, held_by, trace
 
 _GUIDELINES = ("1.0",)
@@ -198,11 +198,12 @@ def check_channel(blueprint: Blueprint, channel: ChannelPlan, found: Trace) -> I
     """Whether both ends fit, and the table allows this message on this way."""
     sender, receiver = blueprint.actors[channel.sender], blueprint.actors[channel.receiver]
     expected = receiver.inlets[channel.inlet].message
-    if channel.message is not expected:
+    if not _fits(channel.message, expected):
         yield Finding(
             str(channel),
             f"the outlet sends {channel.message.__name__}, the inlet takes {expected.__name__}",
-            "both ends of a channel carry the same type of message",
+            "both ends of a channel carry the same type of message, or the inlet takes what the "
+            "outlet's type is derived from",
             "",
             f"connect an outlet that sends {expected.__name__}",
             channel.line,
@@ -222,6 +223,11 @@ def check_channel(blueprint: Blueprint, channel: ChannelPlan, found: Trace) -> I
             "remove this channel; there is no setting that allows it",
             channel.line,
         )
+
+
+def _fits(sent: type[Message], taken: type[Message]) -> bool:
+    """A derived type says all that its base says; but not if it is more sensitive."""
+    return issubclass(sent, taken) and sent.sensitivity is taken.sensitivity
 
 
 def check_routes(blueprint: Blueprint, found: Trace) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ from runtime.control import ask_status
 from runtime.domain import TABLE
 from runtime.errors import ConfigurationError, DomainStuck, SmartpoleError
 from runtime.graph import to_bounds, to_svg, to_text, to_uses
+from runtime.ledger.commands import register as register_ledger
 from runtime.log import configure_logging
 from runtime.memory import share_one_heap
 from runtime.pole import Pole
@@ -95,7 +96,8 @@ def _add_own_commands(
     run.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default=None)
     status = add("status", _status, "ask a running pole how it is")
     status.add_argument("--json", action="store_true", help="print JSON for a machine")
-    return {"check", "graph", "route", "run", "status"}
+    register_ledger(subparsers)
+    return {"check", "graph", "route", "run", "status", "ledger"}
 
 
 def _seconds(text: str) -> float:

@@ -207,7 +207,10 @@ def convert(
         }
         for key in value:
             if key not in accepted:
-                document.problem((*path, key), "this key is not known here", _keys(kind))
+                why_refused = getattr(kind, "why_refused", None)
+                why = why_refused(key) if why_refused else ""
+                what = f"this is refused: {why}" if why else "this key is not known here"
+                document.problem((*path, key), what, _keys(kind))
         value = {key: item for key, item in value.items() if key in accepted}
         for name, field in accepted.items():
             if field.required and name not in value:

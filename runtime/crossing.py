@@ -219,10 +219,14 @@ class SendingEnd(Generic[M]):
             self._write(frame)
 
     def _write(self, data: bytes) -> None:
-        self._outgoing.add(data)
-        self._flush()
+        try:
+            self._outgoing.send(data)
+        except OSError:  # the pole has gone, and with it both ends
+            self._up = False
         if self._outgoing:
             self._wake.set()
+        else:
+            self._movement.unpark_all()
 
     def _flush(self) -> None:
         try:
@@ -331,16 +335,22 @@ class ReceivingEnd(Generic[M]):
     async def run(self) -> None:
         """Take what comes in, until ``finish``."""
         while True:
+            # Waiting first is what costs least where messages come one by one.
+            if self._last:
+                await trio.lowlevel.checkpoint()
+            else:
+                await self._wait()
             taken = self._receive()
             if taken is None:
                 if self._last:
                     return
-                await self._wait()
             elif taken:
                 if self._scratch.find(_MARKS, 0, len(taken)) >= 0:
                     self._catch_up()
-                await self._take(taken)
-                await trio.lowlevel.checkpoint()
+                try:
+                    await self._take(taken)
+                finally:
+                    taken[:] = bytes(len(taken))  # it may be a piece of a picture
             else:  # the pole has gone
                 return
 
@@ -357,16 +367,13 @@ class ReceivingEnd(Generic[M]):
         """Until there is something to read, or to know."""
         with suppress(trio.ClosedResourceError):
             await trio.lowlevel.wait_readable(self._socket)
-        self._respond()
+        if self._answer:
+            self._respond()
 
     async def _take(self, data: memoryview) -> None:
-        self._keep(data)
-        data[:] = bytes(len(data))  # it may be a piece of a picture
-        if self._is_over_granted():
-            self._cut_off("it sent more messages than it was granted")
-            return
         generation = self._generation
-        while (frame := self._next_frame()) is not None:
+        frames, broken = self._frames(data)
+        for frame in frames:
             try:
                 message = self._codec.decode(frame)
             except BorderRefused as refusal:
@@ -380,42 +387,42 @@ class ReceivingEnd(Generic[M]):
             if generation != self._generation:
                 return
             self._owe()
+        if broken:
+            self._cut_off(broken)
 
-    def _keep(self, data: memoryview) -> None:
+    def _frames(self, data: memoryview) -> tuple[list[memoryview], str]:
+        """All that are whole now, and which rule is broken by what follows them.
+
+        They are counted against what was granted before any of them is taken, because taking them
+        grants more. What is left over is kept.
+        """
         if not self._up:
-            return
-        if self._search is None:
+            return [], ""
+        if self._search is not None:
+            if (found := self._search.feed(data)) is None:
+                return [], ""
+            self._search, data = None, memoryview(found)
+        elif self._buffer:
             self._buffer += data
-        elif (found := self._search.feed(data)) is not None:
-            self._search = None
-            self._buffer += found
-
-    def _is_over_granted(self) -> bool:
-        """Whether more messages have come than were granted. Asked before any of them is taken,
-        because taking them grants more."""
-        buffer, place, come = self._buffer, 0, 0
-        while place + _LENGTH.size <= len(buffer):
-            come += 1
-            if come > self._granted:
-                return True
-            place += _LENGTH.size + _LENGTH.unpack_from(buffer, place)[0]
-        return False
-
-    def _next_frame(self) -> bytes | None:
-        buffer = self._buffer
-        if len(buffer) < _LENGTH.size:
-            return None
-        (length,) = _LENGTH.unpack_from(buffer)
-        if length > self._codec.limit:
-            self._cut_off(f"it announced a message of {length} bytes, and {self._codec.limit} pass")
-            return None
-        if len(buffer) < _LENGTH.size + length:
-            return None
-        frame = bytes(memoryview(buffer)[_LENGTH.size : _LENGTH.size + length])
-        buffer[: _LENGTH.size + length] = bytes(_LENGTH.size + length)
-        del buffer[: _LENGTH.size + length]
-        self._granted -= 1
-        return frame
+            data = memoryview(bytes(self._buffer))
+            self._wipe()
+        frames: list[memoryview] = []
+        place, size = 0, len(data)
+        while place + _LENGTH.size <= size:
+            (length,) = _LENGTH.unpack_from(data, place)
+            if len(frames) >= self._granted:
+                return [], "it sent more messages than it was granted"
+            if length > self._codec.limit:
+                limit = self._codec.limit
+                return frames, f"it announced a message of {length} bytes, and {limit} pass"
+            start, place = place + _LENGTH.size, place + _LENGTH.size + length
+            if place > size:
+                place = start - _LENGTH.size
+                break
+            frames.append(data[start:place])
+        self._buffer += data[place:]
+        self._granted -= len(frames)
+        return frames, ""
 
     def _owe(self) -> None:
         self._owed += 1

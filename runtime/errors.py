@@ -16,6 +16,10 @@ __all__ = [
     "DeclarationError",
     "DomainDied",
     "DomainStuck",
+    "LedgerDamaged",
+    "LedgerRefused",
+    "LedgerTrouble",
+    "NoteRefused",
     "PoleUnreachable",
     "PrintingRefused",
     "Problem",
@@ -95,6 +99,23 @@ class Unrecoverable(SmartpoleError):
     Raise it from ``start`` or ``run``: the supervisor does not try again, leaves the actor down,
     keeps the rest of the pole going, and shows the message in ``smartpole status``.
     """
+
+
+class LedgerDamaged(SmartpoleError):
+    """A ledger is not what was signed: changed, rolled back, forked, or without its key."""
+
+
+class LedgerRefused(SmartpoleError):
+    """An entry may not stand in the ledger. It never will."""
+
+
+class LedgerTrouble(SmartpoleError):
+    """The ledger could not be read or written now; it may help to try again later."""
+
+
+class NoteRefused(SmartpoleError):
+    """A signed note, a checkpoint, a proof or a key of notes is none, or is not signed as it
+    should be."""
 
 
 class PoleUnreachable(SmartpoleError):

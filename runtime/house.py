@@ -8,6 +8,7 @@ import enum
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Protocol
 
 import trio
@@ -20,6 +21,8 @@ from runtime.errors import BorderViolated, SmartpoleError
 from runtime.facts import facts_of, separation_now
 from runtime.host import DomainHost, DomainOrder
 from runtime.keeper import DomainKeeper, KeeperOrders
+from runtime.ledger.entry import PoleEntry
+from runtime.ledger.kinds import note_crash
 from runtime.residence import Residence, ThreadResidence, Zygote, running_zygote
 from runtime.specification import Backoff, ChildSpec, Exhausted, RestartIntensity
 from runtime.status import ActorStatus, DomainStatus
@@ -61,9 +64,19 @@ def domain_child(domain: Domain) -> str:
 class OneLoop:
     """All domains in the pole's own loop. Borders are codecs only."""
 
-    def __init__(self, blueprint: Blueprint, domains: tuple[Domain, ...]) -> None:
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        domains: tuple[Domain, ...],
+        note: Callable[[PoleEntry], None] = lambda _: None,
+    ) -> None:
         facts = facts_of(blueprint, separation_now(None, confined=False))
-        self._hosts = {domain: DomainHost(blueprint, domain, facts=facts) for domain in domains}
+        self._hosts = {
+            domain: DomainHost(
+                blueprint, domain, facts=facts, on_crash=partial(note_crash, note, domain)
+            )
+            for domain in domains
+        }
         for channel in blueprint.channels:
             if not blueprint.crosses(channel):
                 continue
@@ -136,8 +149,10 @@ class Apart:
         confined: bool,
         log_level: str,
         pole_must_end: Callable[[SmartpoleError], None],
+        note: Callable[[PoleEntry], None] = lambda _: None,
     ) -> None:
         self._blueprint = blueprint
+        self._note = note
         self._domains = domains
         self._isolation = isolation
         self._confined = confined
@@ -159,6 +174,7 @@ class Apart:
             report_violation=self._punish,
             domain_began=self._introduce,
             pole_must_end=self._pole_must_end,
+            note=self._note,
         )
         self._make_ends()
         self._keepers.update(

@@ -32,6 +32,8 @@ from runtime.errors import (
     SmartpoleError,
 )
 from runtime.host import DomainOrder
+from runtime.ledger.entry import PoleEntry
+from runtime.ledger.kinds import DomainConfined, note_crash
 from runtime.link import (
     BEAT,
     Attempted,
@@ -100,6 +102,8 @@ class KeeperOrders:
     """That a domain would begin its channels with these markers: which of them have someone at the
     other end, who has been told."""
     pole_must_end: Callable[[SmartpoleError], None]
+    note: Callable[[PoleEntry], None] = lambda _: None
+    """Have the pole write something into its ledger."""
 
 
 class DomainKeeper:
@@ -342,6 +346,14 @@ class DomainKeeper:
         markers = {number: new_marker() for number in self._ends}
         assert self._link is not None
         self._is_running, self._heard_at = True, trio.current_time()
+        self._orders.note(
+            DomainConfined(
+                domain=self.domain,
+                landlock_abi=max(0, min(said.landlock_abi, 1000)),
+                seccomp=said.seccomp,
+                missing=min(len(self.report.missing), 1000),
+            )
+        )
         met = self._orders.domain_began(self.domain, markers)
         self._link.post(Go(markers={number: markers[number] for number in met}))
 
@@ -367,17 +379,17 @@ class DomainKeeper:
             return
         phases = {state.value for state in ChildState}
         error, message, where = self._keep_all([said.error, said.message, said.where])
-        self.report.crashes.append(
-            CrashRecord(
-                child=said.child if said.child in self._blanks else self.domain.value,
-                incarnation=max(0, min(said.incarnation, _LONGEST_NUMBER)),
-                unix_time=time.time(),
-                error=error,
-                message=message,
-                where=where,
-                phase=said.phase if said.phase in phases else "",
-            )
+        record = CrashRecord(
+            child=said.child if said.child in self._blanks else self.domain.value,
+            incarnation=max(0, min(said.incarnation, _LONGEST_NUMBER)),
+            unix_time=time.time(),
+            error=error,
+            message=message,
+            where=where,
+            phase=said.phase if said.phase in phases else "",
         )
+        self.report.crashes.append(record)
+        note_crash(self._orders.note, self.domain, record)
 
     def _log(self, said: Logged) -> None:
         if not self._may_write():

@@ -23,6 +23,7 @@ __all__ = [
     "information_bits",
     "most_bits",
     "why_unbounded",
+    "why_value_unbounded",
 ]
 
 import enum
@@ -159,6 +160,12 @@ def why_unbounded(message_type: type[Message]) -> str | None:
     if (bits := _bits(info, _MOST_PLACES)) > _WIDEST_TYPE:
         return f"all its fields together hold {bits:,.0f} bits, and {_WIDEST_TYPE:,} are the most"
     return None
+
+
+def why_value_unbounded(kind: shape.Type, within: type[Message]) -> str | None:
+    """The same for a single value of a type that ``msgspec.inspect`` describes, as it would be in
+    a field of ``within``: "is of the kind 'str'"."""
+    return _why_not_bounded(kind, (within,))
 
 
 def _why_not_fields(

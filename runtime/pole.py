@@ -19,7 +19,10 @@ from runtime.blueprint import Blueprint, Isolation, Sandbox
 from runtime.control import ControlServer
 from runtime.domain import Domain
 from runtime.errors import SandboxUnavailable, SmartpoleError
-from runtime.house import Apart, House, Housing, OneLoop
+from runtime.house import Apart, House, Housing, OneLoop, domain_child
+from runtime.ledger.entry import PoleEntry
+from runtime.ledger.kinds import DomainCrashed
+from runtime.ledger.writer import LedgerWriter, keeps_ledger
 from runtime.notify import ServiceManager
 from runtime.sandbox import kernel_support
 from runtime.specification import ChildSpec, SupervisorSpec
@@ -62,17 +65,21 @@ class Pole:
         housed = dict.fromkeys(plan.domain for plan in blueprint.start_order())
         domains = tuple(domain for domain in housed if domain in only)
         self._house: House
-        if housing is Housing.ONE_LOOP:
-            self._house = OneLoop(blueprint, domains)
+        where = None if housing is Housing.ONE_LOOP else isolation or blueprint.pole.isolation
+        self._ledger = LedgerWriter(blueprint, where) if keeps_ledger(blueprint, domains) else None
+        if where is None:
+            self._house = OneLoop(blueprint, domains, self._note)
         else:
             self._house = Apart(
                 blueprint,
                 domains,
-                isolation=isolation or blueprint.pole.isolation,
+                isolation=where,
                 confined=housing is Housing.APART,
                 log_level=log_level,
                 pole_must_end=self._end,
+                note=self._note,
             )
+        self._domain_children = {domain_child(domain): domain for domain in domains}
         self._root = Supervisor(
             SupervisorSpec(
                 "pole",
@@ -80,7 +87,8 @@ class Pole:
                     ChildSpec("control-socket", self._build_control),
                     *(self._house.child_spec(domain) for domain in domains),
                 ),
-            )
+            ),
+            on_crash=self._note_crash,
         )
 
     # -- running ----------------------------------------------------------------------------
@@ -88,8 +96,9 @@ class Pole:
     async def run(self) -> None:
         """Start, work until ``stop``, SIGTERM or SIGINT, and stop in order.
 
-        Raises PoleInUse where another pole has the state folder, and RestartBudgetExceeded where
-        an actor that escalates crashed too often.
+        Raises PoleInUse where another pole has the state folder, LedgerDamaged where the ledger is
+        not what this pole has signed, and RestartBudgetExceeded where an actor that escalates
+        crashed too often.
         """
         self._require_walls()
         state = self.blueprint.pole.state
@@ -100,20 +109,33 @@ class Pole:
                 blueprint=self.blueprint.digest,
                 guideline=self.blueprint.pole.guideline,
             )
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._stop_on_signal)
-                nursery.start_soon(self._services.keep_watch)
-                nursery.start_soon(self._announce)
-                nursery.start_soon(self._announce_stop)
-                try:
-                    await self._serve()
-                except SmartpoleError as error:
-                    # Raised below, where no nursery wraps it into a group.
-                    self._failure = self._failure or error
-                nursery.cancel_scope.cancel()
+            if self._ledger is not None:
+                await self._ledger.open()
+            in_order = False
+            try:
+                await self._run()
+                in_order = self._failure is None
+            finally:
+                if self._ledger is not None:
+                    await self._ledger.close(in_order=in_order)
             if self._failure is not None:
                 raise self._failure
             _log.info("stopped", pole=self.blueprint.pole.name)
+
+    async def _run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            if self._ledger is not None:
+                nursery.start_soon(self._ledger.run)
+            nursery.start_soon(self._stop_on_signal)
+            nursery.start_soon(self._services.keep_watch)
+            nursery.start_soon(self._announce)
+            nursery.start_soon(self._announce_stop)
+            try:
+                await self._serve()
+            except SmartpoleError as error:
+                # Raised by ``run``, where no nursery wraps it into a group.
+                self._failure = self._failure or error
+            nursery.cancel_scope.cancel()
 
     def _require_walls(self) -> None:
         """Refuse to start without the kernel's walls, or say which are missing."""
@@ -185,6 +207,18 @@ class Pole:
                 _log.info("stopping", signal=signal.Signals(number).name)
                 self.stop()
 
+    # -- what it says of itself in its ledger ------------------------------------------------
+
+    def _note(self, entry: PoleEntry) -> None:
+        if self._ledger is not None:
+            self._ledger.note(entry)
+
+    def _note_crash(self, crash: CrashRecord) -> None:
+        domain = self._domain_children.get(crash.child)
+        if domain is not None:
+            incarnation = max(0, min(crash.incarnation, 2**31 - 1))
+            self._note(DomainCrashed(domain=domain, incarnation=incarnation))
+
     def _build_control(self, _: int) -> ControlServer:
         return ControlServer(self.blueprint.pole.state, self.status)
 
@@ -201,6 +235,7 @@ class Pole:
             uptime=time.time() - self._began_wall,
             isolation=self._house.describe(),
             blueprint=self.blueprint.digest,
+            ledger=self._ledger.status() if self._ledger is not None else None,
             domains=tuple(self._house.domains(root)),
             actors=tuple(self._house.actors()),
             folders=tuple(self._folders()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ActorStatus", "DomainStatus", "FolderStatus", "PoleStatus"]
+__all__ = ["ActorStatus", "DomainStatus", "FolderStatus", "LedgerStatus", "PoleStatus"]
 
 import msgspec
 
@@ -66,6 +66,19 @@ class DomainStatus(msgspec.Struct, frozen=True, kw_only=True):
     to hear."""
 
 
+class LedgerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How a running pole's ledger is."""
+
+    size: int
+    """Entries, when the pole last wrote."""
+    waiting: int
+    """Entries of the pole that are not written yet."""
+    dropped: int
+    """Entries of the pole that were too many to wait, and are lost."""
+    trouble: str
+    """Why the last attempt failed; empty where it did not."""
+
+
 class PoleStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A whole pole at one moment."""
 
@@ -80,6 +93,8 @@ class PoleStatus(msgspec.Struct, frozen=True, kw_only=True):
     """SHA-256 of the configuration."""
     domains: tuple[DomainStatus, ...] = ()
     """Empty where all run in one loop."""
+    ledger: LedgerStatus | None = None
+    """None where the blueprint grants nobody a ledger, so that the pole keeps none."""
     actors: tuple[ActorStatus, ...]
     folders: tuple[FolderStatus, ...]
     without_storage: tuple[str, ...]

@@ -117,7 +117,7 @@ def render_status(status: PoleStatus, *, compact: bool = False, brief: bool = Fa
             _readings(actor),
         )
     panel = Panel(
-        Group(*_separation(status, brief=brief), table),
+        Group(*_separation(status, brief=brief), *_ledger(status, brief=brief), table),
         title=_title(status),
         title_align="left",
         subtitle=Text("↻ restarts   queue: waiting/size, ↑ at most, ✗ lost", style="dim"),
@@ -153,7 +153,8 @@ def render_summary(status: PoleStatus) -> Group:
     for folder in status.folders:
         _add_folder(folders, folder)
     parts: list[Table | Text | Padding] = [Text("How it was kept apart", style="bold")]
-    parts += [Padding(part, (0, 0, 0, 2)) for part in _separation(status, brief=False)]
+    kept = (*_separation(status, brief=False), *_ledger(status, brief=False))
+    parts += [Padding(part, (0, 0, 0, 2)) for part in kept]
     parts += [Text(), Text("Who did what", style="bold"), Padding(done, (0, 0, 1, 2)), folders]
     if not status.folders:
         parts[-1] = Text("What was stored: nothing. No actor holds a storage capability.")
@@ -193,6 +194,18 @@ def _separation(status: PoleStatus, *, brief: bool) -> Iterator[Text | Table]:
         yield Text(status.isolation, style="dim")
     if status.domains:
         yield _domain_table(status)
+
+
+def _ledger(status: PoleStatus, *, brief: bool) -> Iterator[Text]:
+    """How the ledger is, where the pole keeps one. Trouble is never left out."""
+    if (ledger := status.ledger) is None:
+        return
+    if not brief:
+        yield Text(f"ledger: {ledger.size:,} entries, signed", style="dim")
+    if ledger.trouble:
+        yield Text(f"✗ {ledger.waiting:,} entries wait to be written: {ledger.trouble}", "bold red")
+    if ledger.dropped:
+        yield Text(f"✗ {ledger.dropped:,} entries of the pole are lost", style="bold red")
 
 
 def _missing_walls(status: PoleStatus) -> dict[str, list[str]]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 __all__ = ["CrowdCounter", "CrowdSettings"]
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from actors.camera.messages import EncodedPacket
+from actors.crowd.bands import OLDEST_BAND
 from actors.crowd.counting import InferenceModels, PeopleCounter
 from actors.crowd.decoder import PictureDecoder
 from actors.crowd.memory import PictureMemory
-from actors.crowd.messages import PictureCount
+from actors.crowd.messages import DEFAULT_AGE_BANDS, PictureCount
+from actors.crowd.region import Polygon, Region, why_no_polygon
+from models import Search
 from runtime import (
     Actor,
     Domain,
@@ -29,6 +33,16 @@ from runtime import (
 )
 
 _BATCH = 16
+_MOST_TILES = 8
+_FLOW = frozenset(
+    (
+        *("track", "tracks", "tracking", "tracker", "trajectory", "trajectories", "follow"),
+        *("line", "lines", "crossing", "crossings", "tripwire", "direction", "directions"),
+        *("heading", "speed", "velocity", "flow", "flows", "dwell", "link", "linking"),
+        *("reidentify", "reidentification", "reid"),
+    )
+)
+"""Words in a key that ask for what links one picture to another."""
 
 
 class CrowdSettings(Settings, frozen=True, kw_only=True):
@@ -42,6 +56,25 @@ class CrowdSettings(Settings, frozen=True, kw_only=True):
     """A picture that is older than this when its turn comes is dropped (guideline 6.2(1))."""
     width: int = 768
     """Pixels: wider pictures are scaled down to this before they are looked at."""
+    face_width: int = 768
+    """Pixels: in a wider picture, faces are looked for in a copy of this width."""
+    person_width: int = 576
+    """Pixels: the same for bodies. Large enough for the smallest who count, and small enough that
+    nobody is higher than 640 pixels in it."""
+    face_score: float = Search().face_score
+    """Above it, from 0 to 1, a find is a face."""
+    person_score: float = Search().person_score
+    """Above it, from 0 to 1, a find is a body."""
+    tiles: tuple[int, int] = (1, 1)
+    """Columns and rows of tiles that are looked at as well, at full ``width``: for a dense crowd of
+    small people. It takes the time of a picture of that width, on top."""
+    region: Polygon = ()
+    """Only what lies in this polygon is looked at; without it, the whole picture. Corners are
+    shares of the picture's width and height."""
+    masked: tuple[Polygon, ...] = ()
+    """What lies in these polygons is black before anything looks at it: a neighbour's window."""
+    age_bands: tuple[int, int, int] = DEFAULT_AGE_BANDS
+    """Years at which the second, third and fourth age band begin."""
     providers: tuple[Literal["cpu", "cuda", "tensorrt"], ...] = ("cpu",)
     """What computes, in this order; "cpu" written last is the fallback."""
     threads: int = 1
@@ -58,6 +91,32 @@ class CrowdSettings(Settings, frozen=True, kw_only=True):
             raise ValueError("Expected at least one provider")
         if self.late <= 0:
             raise ValueError("Expected a time above 0s for late")
+        for name in ("face_width", "person_width"):
+            if not 128 <= getattr(self, name) <= 4096:
+                raise ValueError(f"Expected a {name} from 128 to 4096")
+        for name in ("face_score", "person_score"):
+            if not 0.1 <= getattr(self, name) <= 0.95:
+                raise ValueError(f"Expected a {name} from 0.1 to 0.95")
+        if not all(1 <= count <= _MOST_TILES for count in self.tiles):
+            raise ValueError(f"Expected tiles as [columns, rows], each from 1 to {_MOST_TILES}")
+        if self.region and (expected := why_no_polygon(self.region)):
+            raise ValueError(f"Expected for region {expected}")
+        for polygon in self.masked:
+            if expected := why_no_polygon(polygon):
+                raise ValueError(f"Expected for masked a list of polygons, each {expected}")
+        first, second, third = self.age_bands
+        if not 1 <= first < second < third <= OLDEST_BAND:
+            raise ValueError(f"Expected three rising age_bands from 1 to {OLDEST_BAND} years")
+
+    @classmethod
+    def why_refused(cls, key: str) -> str:
+        words = set(key.lower().replace("-", "_").split("_"))
+        if not words & _FLOW:
+            return ""
+        return (
+            "crowd information tells how many people are at a place, never where anyone goes or "
+            "who comes back (guideline 6.2(3), no people flow); there is no code for it"
+        )
 
     def headline(self) -> str:
         often = f"a picture each {self.interval}" if self.interval else "every picture"
@@ -111,6 +170,15 @@ class CrowdCounter(Actor, domain=Domain.CROWD):
             providers=self.settings.providers,
             threads=self.settings.threads,
             memory=self._memory,
+            search=Search(
+                face_score=self.settings.face_score,
+                person_score=self.settings.person_score,
+                face_width=self.settings.face_width,
+                person_width=self.settings.person_width,
+                tiles=self.settings.tiles,
+            ),
+            region=Region(within=self.settings.region, masked=self.settings.masked),
+            age_bands=self.settings.age_bands,
         )
 
     def _look(self, packets: Sequence[EncodedPacket]) -> list[PictureCount]:
@@ -138,6 +206,8 @@ class CrowdCounter(Actor, domain=Domain.CROWD):
                         taken_at=picture.captured_at // 1_000_000,
                         people=sum(cell.people for cell in cells),
                         cells=cells,
+                        age_bands=self.settings.age_bands,
+                        interval=min(60, max(1, math.ceil(self.settings.interval))),
                     )
                 )
         self.packets_skipped.add(self._decoder.skipped - skipped)

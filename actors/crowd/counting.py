@@ -13,19 +13,19 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.crowd.bands import AgeEdges, band_of
 from actors.crowd.memory import PictureMemory
-from actors.crowd.messages import AgeBand, AttributeCount, Gender, Mask
+from actors.crowd.messages import DEFAULT_AGE_BANDS, AgeBand, AttributeCount, Gender, Mask
 from actors.crowd.preparation import PreparedModels, warm_up
+from actors.crowd.region import Region
 from models import (
     Arena,
-    AttributeEstimator,
     FaceAttributes,
-    FaceDetector,
     ModelError,
-    PersonDetector,
+    PeopleFinder,
     Provider,
+    Search,
     Session,
-    fuse,
     open_session,
     shipped_manifest,
 )
@@ -105,9 +105,14 @@ class PeopleCounter:
         providers: Sequence[Provider],
         threads: int,
         memory: PictureMemory | None = None,
+        search: Search | None = None,
+        region: Region | None = None,
+        age_bands: AgeEdges = DEFAULT_AGE_BANDS,
     ) -> None:
         self.memory = memory or PictureMemory()
         self._arena = models.arena
+        self._region = region or Region()
+        self._age_bands = age_bands
         manifest = shipped_manifest()
         self.providers: dict[str, Provider] = {}
         """By model: where it really runs."""
@@ -124,12 +129,13 @@ class PeopleCounter:
             return opened
 
         try:
-            self._faces = FaceDetector(session("face"), allocate=self.memory.allocate)
-            self._persons = PersonDetector(session("person"), allocate=self.memory.allocate)
-            self._attributes = AttributeEstimator(
+            self._finder = PeopleFinder(
+                face=session("face"),
+                person=session("person"),
                 age=session("age"),
                 gender=session("gender"),
                 mask=session("mask"),
+                search=search,
                 allocate=self.memory.allocate,
             )
         except ModelError as error:
@@ -138,12 +144,12 @@ class PeopleCounter:
     def count(self, rgb: NDArray[np.uint8]) -> tuple[AttributeCount, ...]:
         """How many people share each combination of attributes (guideline 6.1(3)).
 
-        Whatever it computes with is overwritten before it returns.
+        What lies outside the region is black in ``rgb`` afterwards. Whatever it computes with is
+        overwritten before it returns.
         """
         with self._erasing():
-            faces = self._faces.detect(rgb)
-            people = fuse(faces, self._attributes.estimate(rgb, faces), self._persons.detect(rgb))
-        cells = Counter(_cell(person.attributes) for person in people)
+            people = self._finder.find(self._region.cut(rgb))
+        cells = Counter(self._cell(person.attributes) for person in people)
         return tuple(
             AttributeCount(gender=gender, age=age, mask=mask, people=number)
             for (gender, age, mask), number in sorted(
@@ -159,25 +165,13 @@ class PeopleCounter:
                 yield
             finally:
                 if erase:
-                    for user in (self._faces, self._persons, self._attributes):
-                        user.erase()
+                    self._finder.erase()
         if self._arena is not None and erase:
             self.memory.lock(self._arena)
 
-
-def _cell(attributes: FaceAttributes) -> tuple[Gender, AgeBand, Mask]:
-    return (
-        Gender(attributes.gender.value),
-        _band(attributes.age),
-        Mask(attributes.mask.value),
-    )
-
-
-def _band(age: float | None) -> AgeBand:
-    if age is None:
-        return AgeBand.UNKNOWN
-    if age < 20:
-        return AgeBand.UP_TO_19
-    if age < 40:
-        return AgeBand.FROM_20
-    return AgeBand.FROM_40 if age < 60 else AgeBand.FROM_60
+    def _cell(self, attributes: FaceAttributes) -> tuple[Gender, AgeBand, Mask]:
+        return (
+            Gender(attributes.gender.value),
+            band_of(attributes.age, self._age_bands),
+            Mask(attributes.mask.value),
+        )

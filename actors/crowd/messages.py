@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["AgeBand", "AttributeCount", "Gender", "Mask", "PictureCount"]
+__all__ = ["DEFAULT_AGE_BANDS", "AgeBand", "AttributeCount", "Gender", "Mask", "PictureCount"]
 
 import enum
 from typing import Annotated
@@ -50,6 +50,7 @@ class AttributeCount(Message, sensitivity=Sensitivity.AGGREGATE):
     people: Count
 
 
+DEFAULT_AGE_BANDS = (20, 40, 60)
 Years = Annotated[int, msgspec.Meta(ge=1, le=80)]
 
 
@@ -60,6 +61,11 @@ class PictureCount(Message, sensitivity=Sensitivity.AGGREGATE):
     taken_at: UnixSeconds
     people: Count
     cells: Annotated[tuple[AttributeCount, ...], msgspec.Meta(max_length=45)]
-    age_bands: Annotated[tuple[Years, ...], msgspec.Meta(min_length=3, max_length=3)] = (20, 40, 60)
+    age_bands: Annotated[tuple[Years, ...], msgspec.Meta(min_length=3, max_length=3)] = (
+        DEFAULT_AGE_BANDS
+    )
     """Years at which the second, third and fourth age band begin; the same in every picture of a
     camera, from its configuration."""
+    interval: Annotated[int, msgspec.Meta(ge=1, le=60)] = 1
+    """Seconds, rounded up, in which a camera is looked at once where nothing hinders it; from its
+    configuration."""

@@ -21,17 +21,14 @@ from actors.statistics.errors import StoreFailed
 from actors.statistics.reading import StatisticsView
 from runtime import Actor, BlueprintView, Domain, Needs, Reading, SmartpoleError, reading
 
-_REFRESH = 60.0
-"""Seconds between two looks at what was released."""
-
 
 class Notice(Actor, domain=Domain.PUBLIC):
     """Serves the notice, and the figures that the pole has released, until the pole stops.
 
     The notice is made once, when the actor starts: what it describes cannot change while it runs.
     Where its words would not be true of this pole, it does not start (``NoticeOutOfDate``). The
-    page of figures is made anew every minute, from released slices only; while these can't be
-    read, it stays as it was.
+    page of figures is made anew each ``figures_every``, from released slices only; while these
+    can't be read, it stays as it was.
     """
 
     port: Needs[NoticePort]
@@ -76,7 +73,7 @@ class Notice(Actor, domain=Domain.PUBLIC):
 
     async def _refresh(self) -> None:
         while True:
-            await trio.sleep(_REFRESH)
+            await trio.sleep(self.settings.figures_every)
             await self._make_figures()
 
     async def _make_figures(self) -> None:

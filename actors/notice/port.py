@@ -15,6 +15,7 @@ import msgspec
 from runtime import (
     Authority,
     Capability,
+    Duration,
     Network,
     Reach,
     Settings,
@@ -40,8 +41,12 @@ class NoticeSettings(Settings, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     """An address of this machine. A web server of the operator's stands before it."""
     port: Annotated[int, msgspec.Meta(gt=0, lt=65536)] = 8460
+    figures_every: Duration = Duration(60)
+    """Between two looks at what was released, for the page of figures."""
 
     def __post_init__(self) -> None:
+        if self.figures_every < 1:
+            raise ValueError("Expected a time of at least 1s for figures_every")
         try:
             ipaddress.ip_address(self.host)
         except ValueError:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["Deletion", "OpenSegment", "RecordingExpiry", "RecordingStore", "StorageTrouble"]
+__all__ = [
+    "Deletion",
+    "OpenSegment",
+    "RecordingExpiry",
+    "RecordingStore",
+    "StorageTrouble",
+    "started_at",
+]
 
 import fcntl
 import os
@@ -315,6 +322,12 @@ class RecordingExpiry(Capability, kind=Storage("security"), rights="list and del
     def _is_gone(self, begun: Begun) -> bool:
         name = segment_name(begun)
         return not any((self._folder / (name + ending)).exists() for ending in ("", PART))
+
+
+def started_at(name: str) -> int | None:
+    """When a segment's first frame was captured (µs since 1970), by its name; None where that is no
+    segment's name."""
+    return start_of(name)
 
 
 def _open(authority: Authority) -> tuple[Path, SegmentIndex, Chain]:

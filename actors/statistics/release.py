@@ -28,7 +28,8 @@ into one cell, or fewer than k into one and the others into another, they are. S
 named attributes that is not told of, every number from 0 to k − 1 fits everything that is; and each
 combination of attributes remains possible for each single person. Of the cells of *unknown*
 attributes at least k different numbers fit. ``tests/unit/statistics/test_attacker.py`` tries to
-prove the contrary, with every slice of a small world and all releases.
+prove the contrary with every slice of a small world, ``test_linear_attacker.py`` with an integer
+linear program for slices of any size; both with all releases.
 
 **Peaks of groups.** Two groups may have their peaks in different pictures, but not so many that,
 when most of one group were there, there was room for less than k others: of everybody's peak and

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["GRACE", "OBSERVED_BY_PICTURE", "PeopleSlice", "PeopleSlices", "Presence"]
+__all__ = ["GRACE", "PeopleSlice", "PeopleSlices", "Presence"]
 
 import math
 from collections import Counter, defaultdict
@@ -16,8 +16,9 @@ from actors.statistics.groups import EVERYBODY, GROUPS, GROUPS_OF, Group
 GRACE = 2.0
 """Seconds after a slice's end in which its last pictures may still arrive."""
 
-OBSERVED_BY_PICTURE = 5
-"""Seconds. A slice is taken in steps of so many; one with a picture in it counts as observed."""
+_UNEVEN = 1
+"""Seconds. A picture stands for its camera's interval and so much more, because times are whole
+seconds and cameras' clocks a little uneven."""
 
 _FURTHEST_BACK, _FURTHEST_AHEAD = 3600.0, 60.0
 """Seconds; a picture from further in the past or future has a wrong time."""
@@ -50,7 +51,7 @@ class PeopleSlice:
     """Exclusive."""
     pictures: int
     observed: int
-    """Seconds of the window that were looked at, in steps of ``OBSERVED_BY_PICTURE``."""
+    """Seconds of the window for which a picture stands: its camera's interval, and a second."""
     age_bands: tuple[int, ...]
     """Years at which the second age band and those after it begin."""
     present: Mapping[Group, Presence]
@@ -72,8 +73,8 @@ class _Open:
     start: int
     pictures: int = 0
     latest: int = 0
-    steps: set[int] = field(default_factory=set)
-    """Which steps of the window have a picture, counted from its start."""
+    seconds: set[int] = field(default_factory=set)
+    """For which of the window a picture stands, counted from its start."""
     peaks: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
     sums: Counter[int] = field(default_factory=Counter)
     age_bands: set[tuple[int, ...]] = field(default_factory=set)
@@ -81,7 +82,11 @@ class _Open:
     def add(self, picture: PictureCount, moment: int) -> None:
         self.pictures += 1
         self.latest = max(self.latest, moment)
-        self.steps.add((moment - self.start) // OBSERVED_BY_PICTURE)
+        second = moment - self.start
+        self.seconds.update(range(second, second + picture.interval + _UNEVEN))
+        if second <= picture.interval:
+            # The picture before it stood for what lies between, and counts in another window.
+            self.seconds.update(range(second))
         people: Counter[int] = Counter()
         if sum(cell.people for cell in picture.cells) == picture.people:
             for cell in picture.cells:
@@ -96,9 +101,7 @@ class _Open:
 
     def close(self, place: str, end: int) -> PeopleSlice:
         length = end - self.start
-        observed = sum(
-            min(OBSERVED_BY_PICTURE, length - step * OBSERVED_BY_PICTURE) for step in self.steps
-        )
+        observed = sum(second < length for second in self.seconds)
         present = {GROUPS[one]: Presence(self.peaks[one], self.sums[one]) for one in self.sums}
         present.setdefault(EVERYBODY, Presence())
         if len(self.age_bands) > 1:

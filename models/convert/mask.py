@@ -25,8 +25,8 @@ _Array = NDArray[np.float32]
 
 
 def convert(content: bytes) -> bytes:
-    """Translate the Keras file. Returns an ONNX file: `image` N x 3 x 224 x 224 ->
-    `probabilities` N x 2 (mask worn, none)."""
+    """Translate the Keras file. Returns an ONNX file: `image` N x 3 x H x W ->
+    `probabilities` N x 2 (mask worn, none). Keras had 224 x 224; any sides work."""
     h5py = required("h5py")
     try:
         with h5py.File(io.BytesIO(content), "r") as file:
@@ -37,7 +37,7 @@ def convert(content: bytes) -> bytes:
     translation = _Translation(layers, weights)
     last = translation.run()
     translation.graph.output("probabilities", last, ["N", 2])
-    return translation.graph.serialise({"image": ["N", 3, 224, 224]})
+    return translation.graph.serialise({"image": ["N", 3, "H", "W"]})
 
 
 def _weights(file: Any, layer: str) -> dict[str, _Array]:
@@ -100,13 +100,11 @@ class _Translation:
             case "Add":
                 return _Value(self.graph.add("Add", [value.name for value in inputs]))
             case "AveragePooling2D":
-                name = self.graph.add(
-                    "AveragePool",
-                    [inputs[0].name],
-                    kernel_shape=config["pool_size"],
-                    strides=config["strides"],
-                )
-                return _Value(name)
+                # At 224 pixels, where the model was trained, it takes in the whole map, of which
+                # one cell is left. So it does at any other size.
+                if config["strides"] != config["pool_size"]:
+                    raise _unknown(f"pooling in steps of {config['strides']}")
+                return _Value(self.graph.add("GlobalAveragePool", [inputs[0].name]))
             case "Flatten":
                 # One cell is left by now, so channels first or last is the same row of numbers.
                 return _Value(self.graph.add("Flatten", [inputs[0].name]))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 
 import av
 import httpx
+import msgspec
 import pyrage
 import pytest
 import sqlite_utils
@@ -83,6 +85,7 @@ async def test_the_demo_works_from_camera_to_every_result(tmp_path: Path, isolat
                 "security",
                 "wifi",
                 "public",
+                "control",
             }
             assert_walls_stand(status, isolation, process.pid)
             port = blueprint.actors["notice"].settings.port  # type: ignore[attr-defined]
@@ -110,7 +113,7 @@ async def test_the_demo_works_from_camera_to_every_result(tmp_path: Path, isolat
     assert first_count < 15, "the issue asks for 5 s on a machine that does nothing else"
 
     # What was stored where, and what was not.
-    assert {entry.name for entry in state.iterdir()} == {"public", "run", "security"}
+    assert {entry.name for entry in state.iterdir()} == {"ledger", "public", "run", "security"}
     database = sqlite_utils.Database(state / "public" / "statistics.db")
     assert database["people_slices"].count >= 2
     assert database["device_slices"].count >= 1
@@ -136,3 +139,22 @@ async def test_the_demo_works_from_camera_to_every_result(tmp_path: Path, isolat
     assert pictures >= recorded * 0.8, "street.mp4 has ten pictures a second"
     for file in (path for path in state.rglob("*") if path.is_file()):
         assert b"ftyp" not in file.read_bytes()[:64], f"{file.name} is a plain video"
+
+    # What the pole and its actors say of it all, as an auditor reads it.
+    verify = [*command[:-2], "ledger", "verify", str(configuration), "--json"]
+    audited = await trio.run_process(verify, cwd=ROOT, capture_stdout=True)
+    audit = msgspec.json.decode(audited.stdout)
+    graph = [*command[:-2], "graph", str(configuration)]
+    drawn = await trio.run_process(graph, cwd=ROOT, capture_stdout=True)
+    first = (state / "ledger" / "entries.jsonl").read_bytes().splitlines()[0]
+    started = msgspec.json.decode(first)
+    assert audit["kinds"] == {
+        "pole-started": 1,
+        "grant": sum(len(plan.needs) for plan in blueprint.actors.values()),
+        "domain-confined": 6,
+        "pole-stopped": 1,
+    }
+    digests = [sha256(data).hexdigest() for data in (configuration.read_bytes(), drawn.stdout)]
+    assert [started["entry"][name] for name in ("configuration", "blueprint")] == digests
+    assert (audit["unsigned"], audit["torn"], audit["unknown"]) == (0, 0, [])
+    assert [one["size"] for one in audit["kept"]] == [audit["size"]]

@@ -87,10 +87,10 @@ class TestCommand:
 
         monkeypatch.setattr(command, "_run", run)
         assert command.main(["--json", str(tmp_path / "latest.json")]) == 0
-        assert names == [name for name in command.BENCHMARKS if name != "demo"]
-        assert {"channel", "pipeline", "load", "overload", "separation"} <= set(names)
+        assert names == [name for name in command.BENCHMARKS if name not in ("accuracy", "demo")]
+        assert {"channel", "pipeline", "load", "overload", "separation", "ledger"} <= set(names)
 
-    @pytest.mark.parametrize("name", ["inference", "pipeline", "load", "overload"])
+    @pytest.mark.parametrize("name", ["latency", "pipeline", "load", "overload"])
     def test_says_how_to_get_what_is_missing(
         self,
         name: str,

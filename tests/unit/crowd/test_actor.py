@@ -112,7 +112,7 @@ async def test_counts_arrive(
         assert status.crashes == 0
     for count in counts.messages:
         assert sum(cell.people for cell in count.cells) == count.people
-        assert count.place == "crossing"
+        assert (count.place, count.interval) == ("crossing", 1)
         assert abs(count.taken_at - time.time()) < 60
         assert 2 <= count.people <= 9
     opened = [event for event in log if event["event"] == "models opened"]
@@ -208,6 +208,19 @@ async def test_the_fallback_is_used_and_told(
         ("threads = 0", "", "threads from 1 to 64"),
         ('late = "0s"', "", "above 0s for late"),
         ('interval = "-1s"', "interval", "duration"),
+        ("face_width = 100", "", "face_width from 128 to 4096"),
+        ("person_width = 5000", "", "person_width from 128 to 4096"),
+        ("face_score = 1.5", "", "face_score from 0.1 to 0.95"),
+        ("person_score = 0", "", "person_score from 0.1 to 0.95"),
+        ("tiles = [0, 2]", "", "tiles as [columns, rows], each from 1 to 8"),
+        ("tiles = [2]", "tiles", "length 2"),
+        ("region = [[0, 0], [1, 1]]", "", "for region a polygon of 3 to 64 corners"),
+        ("region = [[0, 0], [768, 0], [768, 576]]", "", "shares of the picture, from 0 to 1"),
+        ("masked = [[0.1, 0.1], [0.2, 0.2], [0.3, 0.1]]", "masked", "array"),
+        ("masked = [[[0, 0], [0.5, 0.5], [1, 1]]]", "", "polygons, each a polygon that encloses"),
+        ("age_bands = [20, 60]", "age_bands", "length 3"),
+        ("age_bands = [40, 20, 60]", "", "three rising age_bands from 1 to 80 years"),
+        ("age_bands = [20, 40, 90]", "", "three rising age_bands from 1 to 80 years"),
     ],
 )
 async def test_settings_that_cannot_be_are_refused_with_their_line(
@@ -221,6 +234,38 @@ async def test_settings_that_cannot_be_are_refused_with_their_line(
     assert problem.key.startswith("actors.crowd.settings" + (f".{key}" if key else ""))
     assert says in str(problem)
     assert problem.line is not None
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("track", "tracking", "line_crossing", "count-line", "dwell", "dwell_time", "direction"),
+        *("reidentify", "link_poles", "speed", "people_flow", "Trajectory"),
+    ],
+)
+async def test_what_asks_for_people_flow_is_refused_with_its_clause(
+    tmp_path: Path, key: str
+) -> None:
+    types = actor_types(Gathering(), CrowdCounter, ())
+    more = f'interval = "0s", {key} = true'
+    with pytest.raises(ConfigurationError) as refused:
+        async with running_pole(tmp_path, configuration(more=more, real=True), types):
+            pass
+    (problem,) = refused.value.problems
+    assert problem.key == f"actors.crowd.settings.{key}"
+    assert "6.2(3)" in problem.what
+    assert "never where anyone goes" in problem.what
+    assert problem.line is not None
+
+
+async def test_a_slip_of_the_pen_is_no_accusation(tmp_path: Path) -> None:
+    types = actor_types(Gathering(), CrowdCounter, ())
+    with pytest.raises(ConfigurationError) as refused:
+        async with running_pole(tmp_path, configuration(more="widht = 640", real=True), types):
+            pass
+    (problem,) = refused.value.problems
+    assert problem.what == "this key is not known here"
+    assert "width" in problem.accepted
 
 
 def test_the_headline_says_how_often() -> None:

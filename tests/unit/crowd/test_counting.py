@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from actors.camera.footage import CARPHONE
 from actors.crowd.actor import CrowdSettings
-from actors.crowd.counting import InferenceModels, PeopleCounter, _band
+from actors.crowd.bands import band_of
+from actors.crowd.counting import InferenceModels, PeopleCounter
 from actors.crowd.decoder import PictureDecoder
 from actors.crowd.messages import AgeBand, AttributeCount, Mask
-from models import ModelError
+from actors.crowd.region import Region
+from models import ModelError, Search
 from runtime import Authority, Reach, Unrecoverable
 from tests.cameras import packets_of
 
@@ -86,13 +88,45 @@ def test_nobody_is_seen_where_nothing_is(
 
 
 def test_nothing_links_one_picture_to_the_next(
-    counter: PeopleCounter, on_the_street: list[Rgb]
+    counter: PeopleCounter, on_the_street: list[Rgb], street: Path, models_folder: Path
 ) -> None:
     """The same pictures in another order, or twice, give the same counts (guideline 6.2(3))."""
     forth = [counter.count(rgb) for rgb in on_the_street]
     back = [counter.count(rgb) for rgb in reversed(on_the_street)]
     assert forth == back[::-1]
     assert counter.count(on_the_street[0]) == forth[0]
+    # A counter that has seen nothing yet, and pictures of one size among those of another.
+    another = PeopleCounter(
+        minted(CrowdSettings(models=models_folder)), providers=("cpu",), threads=1
+    )
+    (face, *_) = pictures(street.parent / CARPHONE.name, 0, 1)
+    mixed = [on_the_street[3], face, on_the_street[0], on_the_street[4], face, on_the_street[1]]
+    seen = [another.count(rgb) for rgb in mixed]
+    assert [seen[0], seen[2], seen[3], seen[5]] == [forth[3], forth[0], forth[4], forth[1]]
+    assert seen[1] == seen[4] == counter.count(face)
+
+
+def test_what_lies_outside_the_region_is_not_counted(
+    counter: PeopleCounter, on_the_street: list[Rgb], models_folder: Path
+) -> None:
+    granted = minted(CrowdSettings(models=models_folder))
+    all_masked = Region(masked=[((0, 0), (1, 0), (1, 1), (0, 1))])
+    blind = PeopleCounter(granted, providers=("cpu",), threads=1, region=all_masked)
+    rgb = on_the_street[2].copy()
+    assert people(counter.count(rgb)) > 0
+    assert blind.count(rgb) == ()
+    assert not rgb.any()
+    assert leftovers(blind) == []
+
+
+def test_tiles_see_much_the_same_street(
+    counter: PeopleCounter, on_the_street: list[Rgb], models_folder: Path
+) -> None:
+    granted = minted(CrowdSettings(models=models_folder))
+    tiled = PeopleCounter(granted, providers=("cpu",), threads=1, search=Search(tiles=(2, 2)))
+    for rgb in on_the_street[:3]:
+        assert abs(people(tiled.count(rgb)) - people(counter.count(rgb))) <= 1
+        assert leftovers(tiled) == []
 
 
 def test_cells_are_apart_and_in_an_order_that_says_nothing(
@@ -103,7 +137,7 @@ def test_cells_are_apart_and_in_an_order_that_says_nothing(
         assert keys == sorted(set(keys))
 
 
-CONSTANTS = {"_grid", "_mean", "_factor", "_factors", "_shifts"}
+CONSTANTS = {"_grid", "_mean", "_factor", "_factors", "_shifts", "_black"}
 """Arrays that hold what a model wants to know, and nothing of a picture."""
 
 
@@ -149,7 +183,7 @@ def test_nothing_is_left_when_a_model_fails(
     def fail(tensor: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(counter._persons._session, "run", fail)
+    monkeypatch.setattr(counter._finder._persons._session, "run", fail)
     with pytest.raises(MemoryError):
         counter.count(on_the_street[0])
     assert leftovers(counter) == []
@@ -170,7 +204,17 @@ def test_nothing_is_left_when_a_model_fails(
     ],
 )
 def test_age_bands(age: float | None, band: AgeBand) -> None:
-    assert _band(age) is band
+    assert band_of(age) is band
+
+
+def test_age_bands_begin_where_they_are_configured() -> None:
+    edges = (7, 18, 65)
+    found = [band_of(age, edges) for age in (6.9, 7, 17.9, 18, 64.9, 65, None)]
+    assert [band.name for band in found] == [
+        "UP_TO_19",
+        *("FROM_20", "FROM_20", "FROM_40", "FROM_40", "FROM_60"),
+        "UNKNOWN",
+    ]
 
 
 # -- before the walls stand ------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -11,13 +12,15 @@ from models import (
     AttributeEstimator,
     Box,
     Face,
+    FaceAttributes,
     FaceDetector,
     Gender,
     Mask,
     ModelError,
     PersonDetector,
 )
-from models.attributes import AGES, chip
+from models.attributes import AGES, chip, is_turned_away
+from models.geometry import crop_square
 from models.picture import PictureInput
 
 
@@ -61,7 +64,7 @@ def test_rgb_is_copied_and_padded_with_zeros(size: tuple[int, int]) -> None:
 def test_bgr_is_normalised() -> None:
     picture = _picture(50, 70)
     mean, scale = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)
-    tensor = PictureInput(channels=(2, 1, 0), mean=mean, scale=scale).load(picture)
+    tensor = PictureInput(bgr=True, mean=mean, scale=scale).load(picture)
     expected = (picture[:, :, ::-1].astype(float) - mean) / scale
     assert np.allclose(tensor[0, :, :50, :70], expected.transpose(2, 0, 1), atol=1e-5)
     assert not tensor[0, :, 50:].any()
@@ -223,7 +226,7 @@ def _face(width: float, x: float = 100) -> Face:
 
 
 def _estimator(
-    ages: int = 30, female: float = 0.9, worn: float = 0.1
+    ages: int = 30, female: float = 0.9, worn: float = 0.04
 ) -> tuple[AttributeEstimator, dict[str, _Session]]:
     def answer(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         return lambda tensor: np.tile(values.astype(np.float32), (len(tensor), 1))
@@ -239,16 +242,23 @@ def _estimator(
 @pytest.mark.parametrize(
     ("width", "female", "worn", "age", "gender", "mask"),
     [
-        (60, 0.9, 0.1, 30, Gender.FEMALE, Mask.NOT_WORN),
-        (60, 0.1, 0.1, 30, Gender.MALE, Mask.NOT_WORN),
-        (60, 0.6, 0.1, 30, Gender.UNKNOWN, Mask.NOT_WORN),
-        (60, 0.9, 0.9, None, Gender.FEMALE, Mask.WORN),
-        (60, 0.9, 0.4, None, Gender.FEMALE, Mask.UNKNOWN),
-        (48, 0.9, 0.1, 30, Gender.FEMALE, Mask.NOT_WORN),
-        (47, 0.9, 0.1, None, Gender.FEMALE, Mask.NOT_WORN),
-        (24, 0.9, 0.9, None, Gender.FEMALE, Mask.WORN),
-        (23, 0.9, 0.9, None, Gender.UNKNOWN, Mask.WORN),
-        (20, 0.9, 0.1, None, Gender.UNKNOWN, Mask.NOT_WORN),
+        (60, 0.9, 0.04, 30, Gender.FEMALE, Mask.NOT_WORN),
+        (60, 0.1, 0.04, 30, Gender.MALE, Mask.NOT_WORN),
+        (60, 0.75, 0.04, 30, Gender.UNKNOWN, Mask.NOT_WORN),
+        (60, 0.85, 0.04, 30, Gender.FEMALE, Mask.NOT_WORN),
+        (60, 0.85, 0.9, None, Gender.UNKNOWN, Mask.WORN),  # surer it must be where a mask is worn
+        (60, 0.95, 0.9, None, Gender.FEMALE, Mask.WORN),
+        (60, 0.95, 0.51, None, Gender.FEMALE, Mask.WORN),
+        (60, 0.95, 0.49, None, Gender.FEMALE, Mask.UNKNOWN),
+        (60, 0.95, 0.06, None, Gender.FEMALE, Mask.UNKNOWN),
+        (60, 0.85, 0.06, None, Gender.UNKNOWN, Mask.UNKNOWN),
+        (48, 0.9, 0.04, 30, Gender.FEMALE, Mask.NOT_WORN),
+        (47, 0.9, 0.04, None, Gender.FEMALE, Mask.NOT_WORN),
+        (32, 0.95, 0.9, None, Gender.FEMALE, Mask.WORN),
+        (31, 0.95, 0.9, None, Gender.UNKNOWN, Mask.WORN),
+        (24, 0.9, 0.04, None, Gender.FEMALE, Mask.NOT_WORN),
+        (23, 0.9, 0.04, None, Gender.UNKNOWN, Mask.NOT_WORN),
+        (20, 0.9, 0.04, None, Gender.UNKNOWN, Mask.NOT_WORN),
         (19, 0.9, 0.9, None, Gender.UNKNOWN, Mask.UNKNOWN),
     ],
 )
@@ -267,9 +277,28 @@ def test_faces_go_in_batches_and_keep_their_order() -> None:
     found = estimator.estimate(_picture(300, 300), faces)
     assert [attributes.age for attributes in found] == [30, None, 30, None] * 5
     assert [len(tensor) for tensor in sessions["mask"].inputs] == [8, 8, 4]
-    assert [len(tensor) for tensor in sessions["gender"].inputs] == [8, 7]
-    assert [len(tensor) for tensor in sessions["age"].inputs] == [8, 2]
+    # Each face as it is and mirrored; those of 22 pixels are too small.
+    assert [len(tensor) for tensor in sessions["gender"].inputs] == [16, 14]
+    assert [len(tensor) for tensor in sessions["age"].inputs] == [6, 4]
     assert estimator.estimate(_picture(300, 300), []) == []
+
+
+def test_gender_is_read_off_the_face_and_its_mirror_image() -> None:
+    estimator, sessions = _estimator()
+    picture = np.random.default_rng(5).integers(0, 256, (300, 300, 3), np.uint8)
+    # Upright, and with a chip of 64 pixels: four of its pixels are one of the gender model's.
+    points = ((100, 100), (124, 100), (112, 112), (102, 125), (122, 125))
+    face = Face(Box(90, 80, 140, 140), 0.9, points)
+    assert chip(face).side == pytest.approx(64)
+    estimator.estimate(picture, [face, face])
+    (looked,) = sessions["gender"].inputs
+    assert np.array_equal(looked[1], looked[0][:, :, ::-1])
+    assert np.array_equal(looked[2:], looked[:2])
+    expected = np.zeros((3, 64, 64), np.float32)
+    crop_square(picture, chip(face), expected)
+    expected = expected.reshape(3, 32, 2, 32, 2).mean(axis=(2, 4))
+    expected = (expected - np.array([122.782, 117.001, 104.298])[:, None, None]) / 256
+    assert np.allclose(looked[0], expected, atol=1e-5)
 
 
 def test_inputs_are_normalised_and_erased() -> None:
@@ -282,8 +311,8 @@ def test_inputs_are_normalised_and_erased() -> None:
     for name in ("age", "gender"):
         assert colours[name] == pytest.approx(expected, abs=1e-4)
     estimator.erase()
-    for batches in (estimator._age, estimator._gender, estimator._mask):
-        assert not batches._tensor.any()
+    for batch in (estimator._age, estimator._gender, estimator._mask):
+        assert not batch._tensor.any()
 
 
 def test_ages_have_a_first_year() -> None:
@@ -293,9 +322,43 @@ def test_ages_have_a_first_year() -> None:
 
 def test_the_chip_holds_eyes_where_the_models_expect_them() -> None:
     face = Face(Box(0, 0, 1, 1), 1, ((40, 50), (60, 50), (50, 60), (42, 70), (58, 70)))
-    box = chip(face)
-    assert (box.width, box.height) == pytest.approx((20 / 0.375, 20 / 0.375))
-    assert (50 - box.left) / box.width == pytest.approx(0.493)
-    assert (50 - box.top) / box.height == pytest.approx(0.301)
+    square = chip(face)
+    assert (square.side, square.angle) == pytest.approx((20 / 0.375, 0))
+    assert (50 - square.box.left) / square.side == pytest.approx(0.493)
+    assert (50 - square.box.top) / square.side == pytest.approx(0.301)
     turned = Face(Box(0, 0, 1, 1), 1, ((48, 50), (52, 50), (50, 60), (48, 70), (52, 70)))
-    assert chip(turned).width == pytest.approx(20 / 0.40)
+    assert chip(turned).side == pytest.approx(20 / 0.40)
+
+
+@pytest.mark.parametrize("degrees", [-40, -5, 12, 60])
+def test_a_tilted_head_is_cut_out_upright(degrees: float) -> None:
+    """Marks where the eyes are lie where they would without the tilt, whatever it is."""
+    upright = np.array([(80, 90), (120, 90), (100, 110), (85, 132), (115, 132)], float)
+    angle = math.radians(degrees)
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    points = (upright - 100) @ turn.T + 100
+    picture = np.zeros((200, 200, 3), np.uint8)
+    for x, y in points[:2]:
+        picture[round(y) - 3 : round(y) + 4, round(x) - 3 : round(x) + 4] = 255
+    face = Face(Box(60, 60, 140, 160), 1, tuple(map(tuple, points.tolist())))
+    out = np.zeros((3, 64, 64), np.float32)
+    crop_square(picture, chip(face), out)
+    rows, columns = np.nonzero(out[0] > 100)
+    left, right = columns < 32, columns >= 32
+    # The eyes are 0.375 of the side apart, in one row at 0.301 of it.
+    for side, expected in ((left, 0.493 - 0.1875), (right, 0.493 + 0.1875)):
+        assert columns[side].mean() + 0.5 == pytest.approx(64 * expected, abs=1.5)
+        assert rows[side].mean() + 0.5 == pytest.approx(64 * 0.301, abs=1.5)
+
+
+@pytest.mark.parametrize(
+    ("nose", "turned"), [(100, False), (88, False), (111, False), (74, True), (126, True)]
+)
+def test_who_looks_away_has_no_attributes(nose: float, turned: bool) -> None:
+    points = ((80, 100), (120, 100), (nose, 115), (85, 140), (115, 140))
+    face = Face(Box(60, 60, 140, 160), 0.9, points)
+    assert is_turned_away(face) is turned
+    estimator, sessions = _estimator()
+    (found,) = estimator.estimate(_picture(300, 300), [face])
+    assert (found == FaceAttributes()) is turned
+    assert bool(sessions["gender"].inputs) is not turned

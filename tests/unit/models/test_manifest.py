@@ -31,7 +31,8 @@ def test_five_models_each_with_a_card() -> None:
             "Intended use",
             "Prohibited use",
             "Measured",
-            "Limits and bias",
+            "Limits",
+            "Bias",
         ):
             assert f"## {heading}\n" in card, (spec.card, heading)
         assert len({*table.models}) == len({s.file for s in table.models.values()})

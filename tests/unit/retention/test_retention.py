@@ -13,10 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.typing import EventDict
 
+from actors.ledger.receipts import DeletionReason, RecordingsDeleted
 from actors.recorder.capability import RecordingExpiry, RecordingStore
 from actors.recorder.index import name_of
 from actors.retention.actor import Retention, RetentionSettings
-from runtime import Domain, Duration, Reading
+from runtime import Domain, Duration, Outlet, Reading
+from runtime.channel import Link, Queue
 from runtime.config import Document, convert
 from tests.recordings import START, storage
 
@@ -36,11 +38,16 @@ class RetentionInVirtualTime(Retention, domain=Domain.SECURITY):
         return NOW + trio.current_time()
 
 
-def retention(folder: Path, **given: object) -> RetentionInVirtualTime:
+def retention(
+    folder: Path, reports: Queue[RecordingsDeleted] | None = None, **given: object
+) -> RetentionInVirtualTime:
+    """The actor as the host would assemble it; ``reports`` is where its outlet leads to."""
+    queue = reports or Queue("ledger.receipts", RecordingsDeleted, capacity=1000)
     return RetentionInVirtualTime(
         {
             "settings": RetentionSettings(**given),  # type: ignore[arg-type]
             "recordings": storage(RecordingExpiry, folder, actor="retention"),
+            "deletions": Outlet._mint("retention.deletions", RecordingsDeleted, [Link(queue)]),
             "log": structlog.get_logger("retention"),
             "sweeps": Reading(),
             "segments_deleted": Reading(),
@@ -163,6 +170,58 @@ async def test_an_index_that_is_locked_or_broken_does_not_end_it(
         await actor.run()
     assert left(tmp_path) == set()
     assert actor.sweeps.value == 1
+
+
+async def test_what_was_deleted_is_reported_once(tmp_path: Path) -> None:
+    for age in (300, 200, 100):
+        keep_segment(tmp_path, WEEKS + age)
+    keep_segment(tmp_path, WEEKS - 90)
+    reports = Queue("ledger.receipts", RecordingsDeleted)
+    await run_for(retention(tmp_path, reports), 130)
+    assert reports.take_batch(9) == [
+        RecordingsDeleted(
+            reason=DeletionReason.EXPIRED,
+            segments=3,
+            oldest=int(NOW - WEEKS) - 300,
+            newest=int(NOW - WEEKS) - 100,
+        ),
+        RecordingsDeleted(
+            reason=DeletionReason.EXPIRED,
+            segments=1,
+            oldest=int(NOW - WEEKS) + 90,
+            newest=int(NOW - WEEKS) + 90,
+        ),
+    ]
+
+
+async def test_a_ledger_without_room_keeps_nothing_longer_and_is_told_later(
+    tmp_path: Path,
+) -> None:
+    keep_segment(tmp_path, WEEKS + 10)
+    keep_segment(tmp_path, WEEKS - 30)
+    keep_segment(tmp_path, WEEKS - 90)
+    reports = Queue("ledger.receipts", RecordingsDeleted, capacity=1)
+    actor = retention(tmp_path, reports)
+    await run_for(actor, 61)
+    assert actor.segments_deleted.value == 2
+    assert [one.segments for one in reports.take_batch(9)] == [1]
+    with trio.move_on_after(61):
+        await actor.run()
+    assert [(one.segments, one.newest - one.oldest) for one in reports.take_batch(9)] == [(2, 60)]
+    assert left(tmp_path) == set()
+
+
+async def test_what_is_not_reported_yet_is_reported_when_it_stops(tmp_path: Path) -> None:
+    keep_segment(tmp_path, WEEKS + 10)
+    keep_segment(tmp_path, WEEKS - 30)
+    reports = Queue("ledger.receipts", RecordingsDeleted, capacity=1)
+    actor = retention(tmp_path, reports)
+    await run_for(actor, 61)
+    reports.take_batch(1)
+    await actor.stop()
+    assert [one.segments for one in reports.take_batch(9)] == [1]
+    await actor.stop()
+    assert reports.statistics().waiting == 0
 
 
 @pytest.mark.parametrize(

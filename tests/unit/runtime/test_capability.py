@@ -38,7 +38,15 @@ def test_every_handle_of_the_public_names_refuses_to_be_made() -> None:
     handles = {
         name for name in runtime.__all__ if isinstance(getattr(runtime, name), NoPublicConstructor)
     }
-    assert handles == {"Authority", "BlueprintView", "Capability", "Inlet", "Inlets", "Outlet"}
+    assert handles == {
+        "Authority",
+        "BlueprintView",
+        "Capability",
+        "Inlet",
+        "Inlets",
+        "Ledger",
+        "Outlet",
+    }
 
 
 def test_only_the_host_mints() -> None:

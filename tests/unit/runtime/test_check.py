@@ -226,6 +226,45 @@ def wired(actors: dict[str, str], *channels: tuple[str, str]) -> str:
     )
 
 
+class Detailed(Note, sensitivity=S.OPERATIONAL):
+    more: Count
+
+
+class Secret(Note, sensitivity=S.AGGREGATE):
+    more: Count
+
+
+class DetailedSource(Actor, domain=D.PUBLIC):
+    out: Outlet[Detailed]
+
+
+class SecretSource(Actor, domain=D.PUBLIC):
+    out: Outlet[Secret]
+
+
+class DetailedSink(Actor, domain=D.PUBLIC):
+    into: Inlet[Detailed]
+
+
+@pytest.mark.parametrize(
+    ("source", "sink", "what"),
+    [
+        (DetailedSource, Sink, None),
+        (DetailedSource, DetailedSink, None),
+        (Source, DetailedSink, "the outlet sends Note, the inlet takes Detailed"),
+        (SecretSource, Sink, "the outlet sends Secret, the inlet takes Note"),
+    ],
+)
+def test_an_inlet_takes_what_is_derived_from_its_type_and_as_sensitive(
+    tmp_path: Path, source: type[Actor], sink: type[Actor], what: str | None
+) -> None:
+    types = {"source": source, "sink": sink}
+    findings = findings_of(tmp_path, wired({"a": "source", "b": "sink"}, ("a", "b")), types)
+    assert [finding.what for finding in findings if "carry" in finding.rule] == (
+        [] if what is None else [what]
+    )
+
+
 def test_a_circle_is_named_in_the_direction_of_its_messages(tmp_path: Path) -> None:
     text = wired(dict.fromkeys("abc", "relay"), ("a", "b"), ("b", "c"), ("c", "a"))
     (finding,) = findings_of(tmp_path, text, RELAYS)

@@ -13,7 +13,7 @@ from rich.console import Console, RenderableType
 from runtime.channel import ChannelStatistics
 from runtime.graph.measure import cells
 from runtime.histogram import HistogramStatistics
-from runtime.status import ActorStatus, DomainStatus, FolderStatus, PoleStatus
+from runtime.status import ActorStatus, DomainStatus, FolderStatus, LedgerStatus, PoleStatus
 from runtime.supervisor import CrashRecord
 from runtime.view import LiveView, _readings, render_status, render_summary
 
@@ -271,6 +271,25 @@ def test_durations_are_shown_in_milliseconds_once_there_are_some() -> None:
     assert "captured to erased 153 ms p99 187 max 201" in text
     assert "hop 0.1 ms p99 4.44 max 4.44" in text
     assert "never" not in text
+
+
+def with_ledger(**changes: object) -> PoleStatus:
+    ledger = LedgerStatus(size=12345, waiting=0, dropped=0, trouble="")
+    return msgspec.structs.replace(a_pole(), ledger=msgspec.structs.replace(ledger, **changes))
+
+
+def test_a_pole_that_keeps_a_ledger_says_how_it_is() -> None:
+    for render in (render_status, render_summary):
+        assert "ledger: 12,345 entries, signed" in printed(render(with_ledger()))
+        assert "ledger" not in printed(render(a_pole()))
+
+
+@pytest.mark.parametrize("brief", [False, True])
+def test_a_ledger_that_cannot_be_written_is_never_left_out(brief: bool) -> None:
+    trouble = with_ledger(waiting=7, dropped=2, trouble="no space is left.")
+    text = printed(render_status(trouble, compact=brief, brief=brief))
+    assert "✗ 7 entries wait to be written: no space is left." in text
+    assert "✗ 2 entries of the pole are lost" in text
 
 
 def row(text: str, name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
 from hypothesis import strategies as st
 
 from actors.crowd.messages import AgeBand, AttributeCount, Gender, Mask, PictureCount
@@ -27,9 +28,12 @@ def unknown(people: int) -> list[Cell]:
     return [(Gender.UNKNOWN, AgeBand.UNKNOWN, Mask.UNKNOWN, people)]
 
 
-def of_people(taken_at: int, people: int, *, place: str = "east-exit") -> PictureCount:
+def of_people(
+    taken_at: int, people: int, *, place: str = "east-exit", interval: int = 1
+) -> PictureCount:
     """A picture in which nobody's attributes could be told."""
-    return picture(taken_at, unknown(people), place=place)
+    made = picture(taken_at, unknown(people), place=place)
+    return msgspec.structs.replace(made, interval=interval)
 
 
 CELLS = st.lists(

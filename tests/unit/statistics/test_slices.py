@@ -73,16 +73,29 @@ def test_what_was_not_looked_at_lowers_the_coverage() -> None:
     for taken_at in (25, 26, 29, 40, 59):
         slices.add(of_people(MINUTE + taken_at, 1), MINUTE + taken_at)
     (closed,) = slices.close_due(MINUTE + 90)
-    # In steps of 5 s: 25 to 30, 40 to 45, 55 to 60.
-    assert (windows([closed]), closed.observed) == ([("east-exit", 0, 60, 5)], 15)
+    # Each stands for a second and one more: 25 to 28, 29 to 31, 40 to 42, and the window's last.
+    assert (windows([closed]), closed.observed) == ([("east-exit", 0, 60, 5)], 8)
 
 
-@pytest.mark.parametrize(("length", "every", "observed"), [(60, 5, 60), (60, 7, 45), (13, 2, 13)])
-def test_coverage_is_that_of_the_window(length: int, every: int, observed: int) -> None:
+@pytest.mark.parametrize(
+    ("length", "every", "interval", "observed"),
+    [
+        pytest.param(60, 1, 1, 60, id="as asked"),
+        pytest.param(60, 2, 1, 60, id="uneven by a second"),
+        pytest.param(60, 3, 1, 40, id="a machine that has too much to do"),
+        pytest.param(60, 10, 5, 36, id="the same, with a longer interval"),
+        pytest.param(60, 7, 7, 60, id="an interval that does not divide the window"),
+        pytest.param(60, 30, 30, 60, id="a long interval"),
+        pytest.param(13, 2, 2, 13, id="an odd window"),
+    ],
+)
+def test_coverage_tells_how_much_was_looked_at_of_what_was_asked(
+    length: int, every: int, interval: int, observed: int
+) -> None:
     first = MINUTE // length * length
     slices = PeopleSlices(length, 1)
     for moment in range(first, first + length, every):
-        slices.add(of_people(moment, 1), moment)
+        slices.add(of_people(moment, 1, interval=interval), moment)
     (closed,) = slices.close_due(first + 2 * length)
     assert closed.observed == observed
 

@@ -1,4 +1,4 @@
-"""Inference: how long each model takes, by provider, threads, size of the picture and batch.
+"""How long each model takes, by provider, threads, size of the picture and batch.
 
 Ours is the session as the crowd actor opens it, and the time to overwrite what it computed with is
 part of it; beside it runs a plain ONNX Runtime session with its defaults (memory arena, spinning
@@ -8,13 +8,12 @@ ran.
 
 from __future__ import annotations
 
-__all__ = ["benchmark"]
+__all__ = ["alternate", "measure_sessions"]
 
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -23,11 +22,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.harness import BenchmarkFailed, Comparison, Effort, Figure, Outcome, measured, percentile
+from bench.harness import Comparison, Effort, Figure, measured, percentile
+from bench.pipeline import MODELS
 from models import Arena, ModelError, ModelStore, Provider, open_session, shipped_manifest
+from models.attributes import MASK_SIDE
 from models.library import onnxruntime
-
-MODELS = Path("var/models")
 
 _PROVIDERS: tuple[Provider, ...] = ("cpu", "cuda", "tensorrt")
 _SIZES = {
@@ -59,13 +58,9 @@ class _Case(msgspec.Struct, frozen=True):
         return f"{what}, {threads}" if self.model in _SIZES else f"{what}, batch {batch}, {threads}"
 
 
-def benchmark(effort: Effort) -> Outcome:
-    """Measure all of it, on each provider that loads."""
+def measure_sessions(effort: Effort) -> tuple[list[Figure], list[str]]:
+    """Each model on each provider that loads; and which do not, with the reason."""
     store = ModelStore(MODELS)
-    try:
-        store.verify()
-    except ModelError as error:
-        raise BenchmarkFailed(str(error)) from None
     figures: list[Figure] = []
     missing = []
     for provider in _PROVIDERS:
@@ -77,7 +72,7 @@ def benchmark(effort: Effort) -> Outcome:
             continue
         cases = _cases(provider, effort)
         figures += [_measure(store, provider, case, effort) for case in cases]
-    return Outcome(figures=tuple(figures), not_available=tuple(missing))
+    return figures, missing
 
 
 @contextmanager
@@ -108,7 +103,9 @@ def _cases(provider: Provider, effort: Effort) -> Iterator[_Case]:
                 for width, height in _SIZES[name][: 1 if effort.is_quick else None]:
                     yield _Case(name, (1, 3, height, width), count)
             else:
-                height, width = (int(side) for side in spec.input.shape[2:])
+                height, width = (
+                    int(side) if side.isdigit() else MASK_SIDE for side in spec.input.shape[2:]
+                )
                 for batch in _BATCHES:
                     yield _Case(name, (batch, 3, height, width), count)
 
@@ -124,7 +121,7 @@ def _measure(store: ModelStore, provider: Provider, case: _Case, effort: Effort)
             ours.run(tensor)
 
     plain = _plain_session(model, ours.raw.get_providers(), case.threads)
-    own, other = _alternate(run_and_erase, _plain_run(plain, tensor), effort.seconds(_SECONDS))
+    own, other = alternate(run_and_erase, _plain_run(plain, tensor), effort.seconds(_SECONDS))
     ratios = [a / b for a, b in zip(own, other, strict=True)]
     p50, p95, p99 = (percentile(own, share) for share in (0.50, 0.95, 0.99))
     a_second = case.shape[0] * 1000 * len(own) / sum(own)
@@ -171,10 +168,10 @@ def _named(session: Any) -> str:
     return str(session.get_providers()[0]).removesuffix("ExecutionProvider").lower()
 
 
-def _alternate(
+def alternate(
     first: Callable[[], object], second: Callable[[], object], seconds: float
 ) -> tuple[list[float], list[float]]:
-    """Milliseconds of each, run in turns."""
+    """Milliseconds of each, run in turns, for about so long."""
     for _ in range(2):
         first()
         second()

@@ -1,0 +1,191 @@
+"""What actors report for the ledger: the closed list of their kinds.
+
+Whoever has something to report sends one of these by an outlet that leads to ``ledger.receipts``.
+None holds personal data (``runtime.ledger.entry``): people appear as the names that the
+configuration gives to roles, documents as digests. What comes from the security system is bounded
+as everything that leaves it.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AccessSubject",
+    "Accessed",
+    "ClockAlarm",
+    "ClockFault",
+    "DeletionReason",
+    "Disclosed",
+    "DisclosureStep",
+    "Ground",
+    "HoldChanged",
+    "HoldStep",
+    "NoticePublished",
+    "RecordingsDeleted",
+    "ReleasedKind",
+    "StatisticsReleased",
+]
+
+import enum
+from typing import Annotated
+
+import msgspec
+
+from runtime import Count, Digest, PlaceName, Receipt, Sensitivity, UnixSeconds, Word, ledger_entry
+
+_OPERATIONAL = Sensitivity.OPERATIONAL
+_Places = Annotated[tuple[PlaceName, ...], msgspec.Meta(max_length=64)]
+_Million = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+_Seconds = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+
+
+class Ground(enum.Enum):
+    """On which recordings may be held or disclosed."""
+
+    LAW = "law"
+    """7.1(4) ①, 7.2(1) ①."""
+    AUTHORITY = "investigative authority"
+    """Its official written request: 7.1(4) ②, 7.2(1) ②."""
+    FACILITY = "facility operator"
+    """For crime prevention, with an NDA on file: 7.2(1) ③. It is no ground for a hold."""
+
+
+# -- crowd information --------------------------------------------------------------------------
+
+
+class ReleasedKind(enum.Enum):
+    PEOPLE = "people"
+    DEVICES = "devices"
+
+
+@ledger_entry("release")
+class StatisticsReleased(Receipt, sensitivity=_OPERATIONAL):
+    """A slice of crowd information passed the gate and was stored (6.2(2), 11.1(2))."""
+
+    place: PlaceName
+    what: ReleasedKind
+    start: UnixSeconds
+    end: UnixSeconds
+    k: Count
+    """The smallest number that is shown."""
+    withheld: bool
+    """Whether anything in it was withheld."""
+    epsilon_thousandths: _Million = 0
+    """Of the differential privacy that was applied; 0 for none."""
+    digest: Digest
+    """Of the released slice, as it is stored."""
+
+
+# -- the public notice --------------------------------------------------------------------------
+
+
+@ledger_entry("notice")
+class NoticePublished(Receipt, sensitivity=_OPERATIONAL):
+    """From now on, this notice is in force (9.1(1))."""
+
+    digest: Digest
+    """Of ``/notice.json``."""
+    configuration: Digest
+    """What it was made from."""
+
+
+# -- recordings ---------------------------------------------------------------------------------
+
+
+class DeletionReason(enum.Enum):
+    EXPIRED = "expired"
+    ROOM = "room"
+    """The disk was full: the oldest that is not held goes first."""
+
+
+@ledger_entry("deletion")
+class RecordingsDeleted(Receipt, sensitivity=_OPERATIONAL):
+    """Segments were deleted: ciphertext, index row and index log (7.1(3))."""
+
+    reason: DeletionReason
+    segments: _Million
+    oldest: UnixSeconds
+    """The first frame of the oldest of them; 0 where none had a time."""
+    newest: UnixSeconds
+    """The first frame of the newest of them."""
+
+
+class HoldStep(enum.Enum):
+    PLACED = "placed"
+    REVIEWED = "reviewed"
+    RELEASED = "released"
+    REFUSED = "refused"
+
+
+@ledger_entry("hold")
+class HoldChanged(Receipt, sensitivity=_OPERATIONAL):
+    """Segments are kept beyond their time, or no longer (7.1(4))."""
+
+    step: HoldStep
+    ground: Ground
+    document: Digest
+    """Of the request's document number, in UTF-8."""
+    places: _Places
+    start: UnixSeconds
+    end: UnixSeconds
+    approver: Word
+    review: UnixSeconds
+
+
+class DisclosureStep(enum.Enum):
+    REQUESTED = "requested"
+    REFUSED = "refused"
+    APPROVED = "approved"
+    EXPORTED = "exported"
+
+
+@ledger_entry("disclosure")
+class Disclosed(Receipt, sensitivity=_OPERATIONAL):
+    """A disclosure went a step further, or was refused (7.2(1), 7.2(2))."""
+
+    step: DisclosureStep
+    ground: Ground | None
+    """None where the request named none of them."""
+    document: Digest | None
+    places: _Places
+    start: UnixSeconds
+    end: UnixSeconds
+    requester: Word
+    approver: Word | None = None
+    package: Digest | None = None
+    """Of what was handed over."""
+
+
+class AccessSubject(enum.Enum):
+    RECORDINGS = "recordings"
+    CAMERA = "camera"
+    LEDGER = "ledger"
+    STATISTICS = "statistics"
+    CONSENT = "consent register"
+    POLE = "pole"
+
+
+@ledger_entry("access")
+class Accessed(Receipt, sensitivity=_OPERATIONAL):
+    """Somebody used something that is protected, or was refused (6.3(1), 7.3(1), 8.2(1))."""
+
+    who: Word
+    subject: AccessSubject
+    refused: bool
+
+
+# -- time ---------------------------------------------------------------------------------------
+
+
+class ClockFault(enum.Enum):
+    AHEAD = "jumped ahead"
+    BACK = "jumped back"
+    IMPLAUSIBLE = "implausible"
+
+
+@ledger_entry("clock-alarm")
+class ClockAlarm(Receipt, sensitivity=_OPERATIONAL):
+    """The wall clock can't be right; what depends on it follows its written rule (7.1(3))."""
+
+    fault: ClockFault
+    jump: _Seconds
+    """How far, as far as that is known."""

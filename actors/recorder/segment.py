@@ -13,7 +13,7 @@ from actors.recorder.capability import OpenSegment, RecordingStore
 from actors.recorder.keys import day_of
 from actors.recorder.remultiplex import Remultiplexer
 
-UNSEALED = 0.35
+UNSEALED = 0.6
 """Seconds after which what has come out of the muxer is sealed, full chunk or not. Longer than a
 fragment, so that a usual camera's chunks fill by themselves."""
 UNSYNCED = 0.4

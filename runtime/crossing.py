@@ -219,14 +219,10 @@ class SendingEnd(Generic[M]):
             self._write(frame)
 
     def _write(self, data: bytes) -> None:
-        try:
-            self._outgoing.send(data)
-        except OSError:  # the pole has gone, and with it both ends
-            self._up = False
+        self._outgoing.add(data)
+        self._flush()
         if self._outgoing:
             self._wake.set()
-        else:
-            self._movement.unpark_all()
 
     def _flush(self) -> None:
         try:
@@ -312,6 +308,9 @@ class ReceivingEnd(Generic[M]):
         self._granted = 0
         """Messages that the sender may still send."""
         self._buffer = bytearray()
+        """The beginning of a frame."""
+        self._whole = 0
+        """How long the buffer must be before there is anything new in it to be read."""
         self._scratch = bytearray(_READ_AT_ONCE)
         self._answer = bytearray()
         self._last = False
@@ -404,10 +403,12 @@ class ReceivingEnd(Generic[M]):
             self._search, data = None, memoryview(found)
         elif self._buffer:
             self._buffer += data
+            if len(self._buffer) < self._whole:
+                return [], ""  # not copied again for each of a picture's pieces
             data = memoryview(bytes(self._buffer))
             self._wipe()
         frames: list[memoryview] = []
-        place, size = 0, len(data)
+        place, size, self._whole = 0, len(data), _LENGTH.size
         while place + _LENGTH.size <= size:
             (length,) = _LENGTH.unpack_from(data, place)
             if len(frames) >= self._granted:
@@ -417,7 +418,7 @@ class ReceivingEnd(Generic[M]):
                 return frames, f"it announced a message of {length} bytes, and {limit} pass"
             start, place = place + _LENGTH.size, place + _LENGTH.size + length
             if place > size:
-                place = start - _LENGTH.size
+                self._whole, place = _LENGTH.size + length, start - _LENGTH.size
                 break
             frames.append(data[start:place])
         self._buffer += data[place:]

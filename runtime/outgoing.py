@@ -22,19 +22,6 @@ class Outgoing:
     def __bool__(self) -> bool:
         return bool(self._pieces)
 
-    def send(self, data: bytes) -> None:
-        """Send as much as the socket takes now; the rest waits. Raises OSError as ``flush``."""
-        if self._pieces:
-            self.add(data)
-            self.flush()
-            return
-        try:
-            sent = self._socket.send(data, socket.MSG_NOSIGNAL)
-        except (BlockingIOError, InterruptedError):
-            sent = 0
-        if sent < len(data):
-            self.add(data if not sent else data[sent:])
-
     def add(self, data: bytes) -> None:
         self._pieces.append(memoryview(data))
         self.size += len(data)

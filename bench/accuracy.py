@@ -15,7 +15,7 @@ whose faces are all of one kind.
 
 from __future__ import annotations
 
-__all__ = ["benchmark", "frames_of", "scaled"]
+__all__ = ["benchmark", "frames_of"]
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,14 +26,13 @@ import av
 import av.error
 import msgspec
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
-from numpy.typing import NDArray
 
 from bench.accuracy_labels import Labelled, read_labels
 from bench.accuracy_match import FaceFound, Judged, judge
 from bench.accuracy_pictures import FOLDER, LABELS
 from bench.accuracy_sheet import Sheet
 from bench.harness import BenchmarkFailed, Effort, Figure, Outcome, Target
+from bench.pictures import scaled
 from models import ModelError, ModelStore, PeopleFinder, Session, open_session
 
 MODELS = Path("var/models")
@@ -95,12 +94,8 @@ def _finder() -> PeopleFinder:
         return open_session(store.load(name), intra_op_threads=threads, keep_arena=True)
 
     try:
-        return PeopleFinder(
-            face=session("face"),
-            person=session("person"),
-            age=session("age"),
-            gender=session("gender"),
-            mask=session("mask"),
+        return PeopleFinder.opened(
+            session,
         )
     except ModelError as error:
         raise BenchmarkFailed(str(error)) from None
@@ -128,14 +123,6 @@ def frames_of(
             raise BenchmarkFailed(f"{name} can't be decoded: {error}") from None
         for row in waiting.values():
             yield row, None
-
-
-def scaled(frame: av.VideoFrame, width: int) -> NDArray[np.uint8]:
-    height = max(1, round(frame.height * width / frame.width))
-    scaled = VideoReformatter().reformat(
-        frame, width=width, height=height, format="rgb24", interpolation=Interpolation.BILINEAR
-    )
-    return np.ascontiguousarray(scaled.to_ndarray())
 
 
 # -- figures ---------------------------------------------------------------------------------------

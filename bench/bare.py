@@ -53,12 +53,8 @@ class BareLoop:
 
         self._threads = threads
         self._width = width
-        self._finder = PeopleFinder(
-            face=session("face"),
-            person=session("person"),
-            age=session("age"),
-            gender=session("gender"),
-            mask=session("mask"),
+        self._finder = PeopleFinder.opened(
+            session,
             search=search,
         )
 

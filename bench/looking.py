@@ -15,7 +15,6 @@ from statistics import median
 
 import av
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from actors.crowd.actor import CrowdSettings
@@ -25,6 +24,7 @@ from bench.accuracy_pictures import FOLDER, LABELS
 from bench.bare import BareLoop
 from bench.energy import EnergyMeter
 from bench.harness import BenchmarkFailed, Comparison, Effort, Figure, Target, percentile
+from bench.pictures import scaled
 from bench.pipeline import CLIP, MODELS
 from bench.sessions import alternate
 from models import Search
@@ -143,14 +143,7 @@ def _street(width: int) -> Iterator[NDArray[np.uint8]]:
     with av.open(str(CLIP)) as film:
         frames = [frame for number, frame in enumerate(film.decode(video=0)) if not number % 100]
     for frame in frames[:_PICTURES]:
-        yield _scaled(frame, width, round(frame.height * width / frame.width))
-
-
-def _scaled(frame: av.VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
-    scaled = VideoReformatter().reformat(
-        frame, width=width, height=height, format="rgb24", interpolation=Interpolation.BILINEAR
-    )
-    return np.ascontiguousarray(scaled.to_ndarray())
+        yield scaled(frame, width)
 
 
 def _crowd() -> NDArray[np.uint8]:
@@ -188,7 +181,7 @@ def _faces_of(row: Labelled, wide: int, high: int) -> Iterator[NDArray[np.uint8]
         if place.what != "face" or place.width < _FACE:
             continue
         scale = _FACE / place.width
-        picture = _scaled(frame, round(frame.width * scale), round(frame.height * scale))
+        picture = scaled(frame, round(frame.width * scale))
         left = round(place.x * scale - wide / 2)
         top = round(place.y * scale - high / 2)
         if (

@@ -25,6 +25,7 @@ from bench.configuration import IDENTITY, toml_text
 from bench.harness import BenchmarkFailed, Comparison, Effort, Figure, Outcome, Target
 from bench.logs import quietly
 from bench.pipeline import CLIP, MODELS, beginning, require_material
+from bench.process import resident_megabytes
 from runtime import Actor, Domain, Inlet, check, inlet, load_blueprint
 from runtime.pole import Pole
 
@@ -210,22 +211,15 @@ async def _watch(pole: Pole, cameras: int, seconds: float) -> _Run:
             await pole.ready.wait()
         await trio.sleep(_WARM_UP)
         before, late = readings("pictures_counted"), sum(readings("pictures_late"))
-        run.before = _resident()
+        run.before = resident_megabytes()
         await trio.sleep(seconds)
         after = readings("pictures_counted")
         run.looked = [(b - a) / seconds for a, b in zip(before, after, strict=True)]
         run.late = sum(readings("pictures_late")) - late
-        run.after = _resident()
+        run.after = resident_megabytes()
         pole.stop()
     if crashes := [f"{one.child}: {one.error} {one.message}" for one in pole.crashes()]:
         raise BenchmarkFailed(f"the pole crashed: {'; '.join(crashes)}")
     if not all(run.looked):
         raise BenchmarkFailed(f"a camera was not looked at once in {seconds:g} s: {run.looked}")
     return run
-
-
-def _resident() -> float:
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1000
-    raise BenchmarkFailed("the kernel does not tell how much memory is resident")

@@ -33,6 +33,7 @@ from actors.recorder.actor import Recorder
 from bench.configuration import IDENTITY, toml_text
 from bench.harness import BenchmarkFailed, Comparison, Effort, Figure, Outcome, Target
 from bench.logs import quietly
+from bench.process import resident_megabytes
 from runtime import Actor, Domain, Inlet, Inlets, check, inlet, load_blueprint
 from runtime.pole import Pole
 from runtime.status import ActorStatus
@@ -244,11 +245,11 @@ async def _measure(pole: Pole, bare: int, seconds: float) -> _Run:
         nursery.start_soon(pole.run)
         await trio.sleep(_WARM_UP)
         began, first = perf_counter(), _used(bare)
-        run.before = _resident()
+        run.before = resident_megabytes()
         await trio.sleep(seconds)
         last = _used(bare)
         run.took = perf_counter() - began
-        run.after = _resident()
+        run.after = resident_megabytes()
         pole.stop()
     run.used = {name: last[name] - first[name] for name in last}
     for actor in actors():
@@ -282,11 +283,6 @@ def _used(bare: int) -> dict[str, float]:
 def _ticks(path: str) -> float:
     fields = Path(path).read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _resident() -> float:
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def _film(path: Path) -> Path:

@@ -22,17 +22,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.accuracy import frames_of, scaled
+from bench.accuracy import frames_of
 from bench.accuracy_labels import read_labels
 from bench.accuracy_match import Judged, judge
 from bench.accuracy_pictures import FOLDER, LABELS
 from bench.harness import Comparison, Effort, Figure, percentile
+from bench.pictures import scaled
 from bench.pipeline import MODELS
 from bench.sessions import alternate
 from models import ModelStore, PeopleFinder, Session, open_session
 from models.library import onnxruntime
 
-_NAMES = ("face", "person", "age", "gender", "mask")
+_NAMES = PeopleFinder.MODELS
 _QUICK_NAMES = ("person", "mask")
 _KEPT = 24
 """Inputs of each model that are kept for calibration."""
@@ -104,8 +105,8 @@ def measure_variants(effort: Effort) -> tuple[list[Figure], list[str]]:
     store = ModelStore(MODELS)
     originals = {name: store.load(name) for name in _NAMES}
     keeping = {name: _Keeping(_open(originals[name])) for name in _NAMES}
-    _look(_finder(keeping), "tuning.csv")
-    before = _look(_finder({name: _open(originals[name]) for name in _NAMES}), "reporting.csv")
+    _look(PeopleFinder.opened(keeping.__getitem__), "tuning.csv")
+    before = _look(PeopleFinder.opened(lambda name: _open(originals[name])), "reporting.csv")
     figures, lacking = [], []
     for name in _QUICK_NAMES if effort.is_quick else _NAMES:
         for precision, make in precisions.items():
@@ -139,7 +140,7 @@ def _figure(
         lambda: variant.run(tensor), lambda: original.run(tensor), effort.seconds(_SECONDS)
     )
     sessions = {one: _open(originals[one]) for one in _NAMES} | {name: variant}
-    after = _look(_finder(sessions), "reporting.csv")
+    after = _look(PeopleFinder.opened(sessions.__getitem__), "reporting.csv")
     value, value_before = percentile(own, 0.5), percentile(other, 0.5)
     return Figure(
         name=f"{name} in {precision}, batch {len(tensor)}",
@@ -164,16 +165,6 @@ def _figure(
 
 def _open(model: bytes) -> Session:
     return open_session(model, intra_op_threads=1, keep_arena=True)
-
-
-def _finder(sessions: Mapping[str, Session]) -> PeopleFinder:
-    return PeopleFinder(
-        face=sessions["face"],
-        person=sessions["person"],
-        age=sessions["age"],
-        gender=sessions["gender"],
-        mask=sessions["mask"],
-    )
 
 
 def _look(finder: PeopleFinder, labels: str) -> _Accuracy:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import msgspec
@@ -59,6 +59,9 @@ class PeopleFinder:
     It remembers nothing from one picture to the next.
     """
 
+    MODELS = ("face", "person", "age", "gender", "mask")
+    """By the names of the manifest."""
+
     def __init__(
         self,
         *,
@@ -81,6 +84,25 @@ class PeopleFinder:
             PersonDetector(person, score=search.person_score, allocate=allocate) for _ in range(2)
         )
         self._attributes = AttributeEstimator(age=age, gender=gender, mask=mask, allocate=allocate)
+
+    @classmethod
+    def opened(
+        cls,
+        session: Callable[[str], Session],
+        *,
+        search: Search | None = None,
+        allocate: Allocate = on_the_heap,
+    ) -> PeopleFinder:
+        """A finder with the session that each name of ``MODELS`` gives."""
+        return cls(
+            face=session("face"),
+            person=session("person"),
+            age=session("age"),
+            gender=session("gender"),
+            mask=session("mask"),
+            search=search,
+            allocate=allocate,
+        )
 
     def find(self, rgb: Picture) -> list[PersonSeen]:
         """Everyone in a picture (uint8, H x W x 3); boxes are in its pixels."""

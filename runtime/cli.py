@@ -17,7 +17,7 @@ from rich.console import Console
 
 from runtime.blueprint import Blueprint, load_blueprint
 from runtime.check import check
-from runtime.config import Duration
+from runtime.config import seconds_argument
 from runtime.control import ask_status
 from runtime.domain import TABLE
 from runtime.errors import ConfigurationError, DomainStuck, SmartpoleError
@@ -93,7 +93,7 @@ def _add_own_commands(
     run.add_argument(
         "--for",
         dest="seconds",
-        type=_seconds,
+        type=seconds_argument,
         metavar="TIME",
         help="stop after this time, such as 60 or 5min; exit 0 only if every actor worked",
     )
@@ -102,13 +102,6 @@ def _add_own_commands(
     status.add_argument("--json", action="store_true", help="print JSON for a machine")
     register_ledger(subparsers)
     return {"check", "graph", "route", "run", "status", "ledger"}
-
-
-def _seconds(text: str) -> float:
-    try:
-        return float(text) if text.replace(".", "", 1).isdecimal() else Duration.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _load_sound(path: Path) -> Blueprint | None:

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["Document", "Duration", "FromText", "SourceAddress", "convert", "read_document"]
+__all__ = [
+    "Document",
+    "Duration",
+    "FromText",
+    "SourceAddress",
+    "convert",
+    "read_document",
+    "seconds_argument",
+]
 
+import argparse
 import enum
 import hashlib
 import re
@@ -54,6 +63,14 @@ class Duration(float):
             if self >= seconds:
                 return f"{float(self) / seconds:g}{unit}"
         return f"{float(self) * 1000:g}ms"
+
+
+def seconds_argument(text: str) -> float:
+    """A time on the command line, in seconds: ``60``, or as a ``Duration``."""
+    try:
+        return float(text) if text.replace(".", "", 1).isdecimal() else Duration.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 class SourceAddress(str):

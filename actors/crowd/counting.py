@@ -36,7 +36,6 @@ _GPU_FILES = tuple(
     for path in ("/usr/lib", "/usr/local/cuda", "/proc/driver/nvidia", "/sys/bus/pci/devices")
 )
 """What NVIDIA's libraries open, when the first session is made."""
-_MODELS = ("face", "person", "age", "gender", "mask")
 
 
 class _ModelSettings(Protocol):
@@ -66,7 +65,7 @@ class InferenceModels(
         """Read and verify the models, and load all that decoding and inference load late."""
         settings: _ModelSettings = authority.settings  # type: ignore[assignment]
         try:
-            prepared = PreparedModels(settings.models, _MODELS)
+            prepared = PreparedModels(settings.models, PeopleFinder.MODELS)
         except ModelError as error:
             raise Unrecoverable(str(error)) from None
         warm_up()
@@ -129,12 +128,8 @@ class PeopleCounter:
             return opened
 
         try:
-            self._finder = PeopleFinder(
-                face=session("face"),
-                person=session("person"),
-                age=session("age"),
-                gender=session("gender"),
-                mask=session("mask"),
+            self._finder = PeopleFinder.opened(
+                session,
                 search=search,
                 allocate=self.memory.allocate,
             )

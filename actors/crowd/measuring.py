@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.crowd.actor import CrowdCounter, CrowdSettings
-from runtime import Blueprint, Domain, Duration, SmartpoleError, check, load_blueprint
+from runtime import Blueprint, Domain, SmartpoleError, check, load_blueprint
+from runtime.config import seconds_argument
 from runtime.histogram import HistogramStatistics
 from runtime.log import configure_logging
 from runtime.memory import share_one_heap
@@ -82,13 +83,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _seconds(text: str) -> float:
-    try:
-        seconds = float(text) if text.replace(".", "", 1).isdecimal() else Duration.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    seconds = seconds_argument(text)
     if seconds <= 0:
         raise argparse.ArgumentTypeError("Expected a time above 0")
-    return float(seconds)
+    return seconds
 
 
 def _bench(arguments: argparse.Namespace) -> int:

@@ -30,7 +30,7 @@ from actors.recorder.chain import (
     manifest,
     segment_name,
 )  # fmt: skip
-from actors.recorder.files import as_trouble, digest_of, size_of, stored_names, sync_folder
+from actors.recorder.files import as_trouble, digest_of, size_of, stored_names
 from actors.recorder.index import (
     PART,
     IndexDamaged,
@@ -44,6 +44,7 @@ from actors.recorder.open_segment import OpenSegment
 from actors.recorder.reindex import INDEX, rebuild
 from actors.recorder.signing import KeyRefused, PoleKey
 from runtime import Authority, Capability, Reach, Storage, Unrecoverable
+from runtime.files import sync_folder
 
 _DELETED_AT_ONCE = 500
 """Segments that one record of the chain tells of, so that no line grows long."""

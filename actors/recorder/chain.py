@@ -29,9 +29,9 @@ from typing import NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
-from actors.recorder.files import sync_folder
 from actors.recorder.index import name_of
 from actors.recorder.signing import PoleKey
+from runtime.files import sync_folder
 
 BEGINNING = "0" * 64
 """Stands where the first record has no record before it."""

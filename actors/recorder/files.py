@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["as_trouble", "digest_of", "size_of", "stored_names", "sync_folder"]
+__all__ = ["as_trouble", "digest_of", "size_of", "stored_names"]
 
 import hashlib
 import os
@@ -50,12 +50,3 @@ def digest_of(path: Path, *, size: int | None = None) -> str:
             digest.update(data)
             left -= len(data) if left > 0 else 0
     return digest.hexdigest()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names last: a rename or removal is on the disk only when its folder is."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,8 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from actors.recorder.chain import EMPTY, Begun, Chain, Segment, manifest
-from actors.recorder.files import as_trouble, sync_folder
+from actors.recorder.files import as_trouble
 from actors.recorder.index import PART, SegmentIndex, SegmentState, StorageTrouble
+from runtime.files import sync_folder
 
 
 class OpenSegment:

@@ -18,8 +18,8 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from actors.recorder.files import sync_folder
 from runtime import SmartpoleError
+from runtime.files import sync_folder
 
 PRIVATE_FILE = "pole.key"
 PUBLIC_FILE = "pole.pub"

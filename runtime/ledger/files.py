@@ -19,7 +19,6 @@ __all__ = [
     "read_lines",
     "replace_file",
     "signing_key",
-    "sync_folder",
 ]
 
 import os
@@ -58,15 +57,6 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o600, lasting: bool = 
     finally:
         os.close(descriptor)
     os.replace(new, path)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names last: a new file or a rename is on the disk only when its folder is."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def read_lines(path: Path, offset: int = 0) -> Iterator[bytes]:

@@ -28,6 +28,7 @@ from pathlib import Path
 import msgspec
 
 from runtime.errors import LedgerDamaged, LedgerRefused, LedgerTrouble, NoteRefused
+from runtime.files import sync_folder
 from runtime.ledger.checkpoint import Checkpoint, read_checkpoint
 from runtime.ledger.entry import POLE, decode_record, encode_record
 from runtime.ledger.files import (
@@ -39,7 +40,6 @@ from runtime.ledger.files import (
     read_lines,
     replace_file,
     signing_key,
-    sync_folder,
 )
 from runtime.ledger.kinds import TailCut
 from runtime.ledger.merkle import EMPTY_ROOT, Frontier

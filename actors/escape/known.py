@@ -59,6 +59,7 @@ none."""
 STOPPED_WITHOUT_WALLS: dict[str, str] = {
     "subclass_of_the_message": "an outlet takes its own type of message and no subclass, in any "
     "isolation: there is no way to send one",
+    "address_as_a_number": "the statistics' tables take no number above 9,999, whoever brings it",
 }
 """Attempts that fail in the control group too, because something simpler than a wall is in their
 way, which no isolation takes away."""

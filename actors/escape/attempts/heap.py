@@ -86,12 +86,14 @@ def replaced_method(scene: Scene) -> Undo:
 
 @attempt("heap", only="crowd")
 async def replaced_method_of_the_statistics(scene: Scene) -> None:
-    """StatisticsStore.append is replaced, and called when the pole stops at the latest."""
+    """What StatisticsStore.append calls is replaced: called when the pole stops at the latest.
+    The actor took ``append`` itself when it started."""
     now = int(time.time())
     await scene.actor.counts.send(
         PictureCount(place=scene.actor.place, taken_at=now, people=0, cells=())
     )
-    StatisticsStore.append = _once(scene, StatisticsStore.append)  # type: ignore[method-assign]
+    insert = _once(scene, StatisticsStore._insert_people)
+    StatisticsStore._insert_people = insert  # type: ignore[method-assign]
 
 
 @attempt("heap", linger=0.15)

@@ -21,6 +21,7 @@ __all__ = [
     "SceneSettings",
     "Undo",
     "attempt",
+    "line_of",
     "loot_of",
 ]
 
@@ -144,6 +145,12 @@ def loot_of(seed: str, name: str, suite: str) -> bytes:
     loot[0] = loot[0] & 0xFC | 0x02  # a locally administered address of one device
     loot[1] |= 0x01  # no attempt's number is zero
     return bytes(loot)
+
+
+def line_of(loot: bytes) -> int:
+    """A number of seven digits made of the loot: one of six or fewer is within a log line's bound,
+    which ``bits_in_words_of_the_log`` measures."""
+    return int.from_bytes(loot[:3], "big") | 1 << 23
 
 
 class Scene:

@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 
-from actors.escape.attempt import Scene, attempt
+from actors.escape.attempt import Scene, attempt, line_of
 from runtime import Unrecoverable
 from runtime.errors import BorderRefused
 
@@ -49,10 +49,9 @@ def crash_in_a_file(scene: Scene) -> None:
 
 @attempt("crashes", ends=True, effect="line")
 def crash_in_a_line(scene: Scene) -> None:
-    """A crash in a line whose number is part of the loot."""
-    number = int.from_bytes(scene.loot[:3], "big")
+    """A crash in a line whose number is part of the loot, longer than a number in a log may be."""
     code = compile("raise ValueError", scene.text, "exec")
-    exec(code.replace(co_firstlineno=number), {})
+    exec(code.replace(co_firstlineno=line_of(scene.loot)), {})
 
 
 @attempt("crashes", ends=True)

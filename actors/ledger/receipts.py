@@ -22,6 +22,8 @@ __all__ = [
     "NoticePublished",
     "RecordingsDeleted",
     "ReleasedKind",
+    "RoomAlarm",
+    "RoomState",
     "StatisticsReleased",
 ]
 
@@ -35,6 +37,7 @@ from runtime import Count, Digest, PlaceName, Receipt, Sensitivity, UnixSeconds,
 _OPERATIONAL = Sensitivity.OPERATIONAL
 _Places = Annotated[tuple[PlaceName, ...], msgspec.Meta(max_length=64)]
 _Million = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+_Megabytes = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 _Seconds = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 
 
@@ -107,6 +110,23 @@ class RecordingsDeleted(Receipt, sensitivity=_OPERATIONAL):
     """The first frame of the oldest of them; 0 where none had a time."""
     newest: UnixSeconds
     """The first frame of the newest of them."""
+
+
+class RoomState(enum.Enum):
+    SHORT = "short of room"
+    """From now on the oldest recordings that are not held are deleted before their time."""
+    ALL_HELD = "nothing may be deleted"
+    """What is left is held or still being written: recording stops when the disk is full."""
+    ENOUGH = "room again"
+
+
+@ledger_entry("room-alarm")
+class RoomAlarm(Receipt, sensitivity=_OPERATIONAL):
+    """The disk for recordings runs out of room, or has room again."""
+
+    state: RoomState
+    free_megabytes: _Megabytes
+    """Of the disk, at that moment (10⁶ bytes)."""
 
 
 class HoldStep(enum.Enum):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 __all__ = [
     "Deletion",
+    "Held",
+    "Indexed",
     "OpenSegment",
     "RecordingExpiry",
     "RecordingStore",
+    "Room",
     "StorageTrouble",
     "started_at",
 ]
@@ -14,11 +17,11 @@ __all__ = [
 import fcntl
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from actors.recorder.chain import (
     EMPTY,
@@ -30,19 +33,30 @@ from actors.recorder.chain import (
     manifest,
     segment_name,
 )  # fmt: skip
-from actors.recorder.files import as_trouble, digest_of, size_of, stored_names
+from actors.recorder.files import (
+    Room,
+    as_trouble,
+    digest_of,
+    require_room,
+    room_in,
+    size_of,
+    stored_names,
+)  # fmt: skip
 from actors.recorder.index import (
     PART,
     IndexDamaged,
+    Indexed,
     SegmentIndex,
     SegmentState,
     StorageTrouble,
     number_of,
+    place_of,
     start_of,
 )
 from actors.recorder.open_segment import OpenSegment
 from actors.recorder.reindex import INDEX, rebuild
 from actors.recorder.signing import KeyRefused, PoleKey
+from actors.recorder.strays import Strays
 from runtime import Authority, Capability, Reach, Storage, Unrecoverable
 from runtime.files import sync_folder
 
@@ -98,6 +112,7 @@ class RecordingStore(
         segment is in chain and index before it is on the disk, so that none is missed.
         Blocks; raises StorageTrouble.
         """
+        require_room(self._folder)
         facts = {"place": place, "codec": codec, "width": width, "height": height}
         with as_trouble("a segment can't be begun"):
             begun = self._chain.append(
@@ -239,6 +254,10 @@ class RecordingStore(
         return None
 
 
+Held: TypeAlias = Callable[[Indexed], bool]
+"""Says whether a segment must stay, although its time is over."""
+
+
 class Deletion(NamedTuple):
     """What became of segments that were to be deleted."""
 
@@ -252,25 +271,69 @@ class RecordingExpiry(Capability, kind=Storage("security"), rights="list and del
 
     def __init__(self, authority: Authority) -> None:
         self._folder, self._index, self._chain = _open(authority)
+        self._strays = Strays(self._folder, self._index, self._chain)
 
     @classmethod
     def prepare(cls, authority: Authority) -> None:
         """See ``_mend_index``: retention may be there before the recorder."""
         _mend_index(authority.require_folder())
 
-    def expired(self, before: int) -> list[str]:
-        """Segments whose first frame is older than ``before`` (µs since 1970), oldest first.
+    def expired(self, before: int, held: Held | None = None) -> list[str]:
+        """Segments whose first frame is older than ``before`` (µs since 1970), oldest first, but
+        those that are held.
 
         Files count whether or not the index knows them, and rows whether or not there is a file.
+        The first call looks at all files, each later one at some of them; otherwise the cost grows
+        with what has expired, and not with what is kept.
         """
+        try:
+            self._strays.take_in()
+            segments = self._index.begun_before(before)
+        except StorageTrouble:
+            # What can't be looked up is no reason to keep anything longer: the names tell as much.
+            segments = [one for one in self._by_name() if one.started_at < before]
+        return [one.name for one in segments if held is None or not held(one)]
+
+    def _by_name(self) -> list[Indexed]:
+        """What the folder tells without the index, oldest first."""
         with as_trouble("recordings can't be listed"):
             present = stored_names(self._folder) | stored_names(self._folder, PART)
-        started = {name: moment for name in present if (moment := start_of(name)) is not None}
-        started.update(self._index.started())
-        return sorted(
-            (name for name, moment in started.items() if moment < before),
-            key=lambda name: (started[name], name),
-        )
+            begun = self._chain.begun_as(present)
+        segments = [
+            Indexed(name, begun[name].camera, begun[name].place, begun[name].start, None, 0)
+            if name in begun
+            else Indexed(name, "", place_of(name), start_of(name) or 0, None, 0)
+            for name in present
+        ]
+        return sorted(segments, key=lambda one: (one.started_at, one.name))
+
+    def oldest(self, size: int, held: Held | None = None) -> list[str]:
+        """Finished segments, oldest first, until they have so many bytes together, but those that
+        are held."""
+        names: list[str] = []
+        after = (-(2**62), "")
+        while size > 0 and (batch := self._index.finished(after, _DELETED_AT_ONCE)):
+            for one in batch:
+                if size > 0 and (held is None or not held(one)):
+                    names.append(one.name)
+                    size -= one.size
+            after = batch[-1].started_at, batch[-1].name
+        return names
+
+    def tidy(self, before: int, now: int) -> int:
+        """Remove copies and temporary files (see ``Remains``), and say how many; then see to it
+        that the index's log holds nothing of what was deleted. Times in µs since 1970."""
+        with as_trouble("copies and temporary files can't be removed"):
+            removed = self._strays.remains.delete(before, now)
+        if not self._index.empty_log():
+            raise StorageTrouble(
+                "the index's log can't be emptied of what was deleted: somebody is reading it"
+            )
+        return removed
+
+    def room(self) -> Room:
+        """How full the disk is."""
+        return room_in(self._folder)
 
     def delete(self, names: Iterable[str]) -> Deletion:
         """Remove files, index rows and what the index's log holds of them.

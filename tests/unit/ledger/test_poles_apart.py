@@ -41,6 +41,10 @@ grants = ["Ledger", "BlueprintView"]
 [[channels]]
 from = "retention.deletions"
 to = "ledger.receipts"
+
+[[channels]]
+from = "retention.room_alarms"
+to = "ledger.receipts"
 """
 )
 DAY = 86_400

@@ -43,7 +43,7 @@ def test_neither_handle_reads_and_the_recorders_neither_lists_nor_deletes() -> N
         "chain_length",
         "last_end",
     }
-    assert abilities(RecordingExpiry) == {"expired", "delete"}
+    assert abilities(RecordingExpiry) == {"expired", "oldest", "delete", "tidy", "room"}
     assert RecordingStore.kind == RecordingExpiry.kind == Storage("security")
 
 

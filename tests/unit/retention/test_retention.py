@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.typing import EventDict
 
-from actors.ledger.receipts import DeletionReason, RecordingsDeleted
+from actors.ledger.receipts import DeletionReason, RecordingsDeleted, RoomAlarm
 from actors.recorder.capability import RecordingExpiry, RecordingStore
 from actors.recorder.index import name_of
 from actors.retention.actor import Retention, RetentionSettings
@@ -39,18 +39,22 @@ class RetentionInVirtualTime(Retention, domain=Domain.SECURITY):
 
 
 def retention(
-    folder: Path, reports: Queue[RecordingsDeleted] | None = None, **given: object
+    folder: Path,
+    reports: Queue[RecordingsDeleted] | None = None,
+    alarms: Queue[RoomAlarm] | None = None,
+    **given: object,
 ) -> RetentionInVirtualTime:
-    """The actor as the host would assemble it; ``reports`` is where its outlet leads to."""
+    """The actor as the host would assemble it; the queues are where its outlets lead to."""
     queue = reports or Queue("ledger.receipts", RecordingsDeleted, capacity=1000)
+    alarms = alarms or Queue("ledger.receipts", RoomAlarm, capacity=1000)
     return RetentionInVirtualTime(
         {
             "settings": RetentionSettings(**given),  # type: ignore[arg-type]
             "recordings": storage(RecordingExpiry, folder, actor="retention"),
             "deletions": Outlet._mint("retention.deletions", RecordingsDeleted, [Link(queue)]),
+            "room_alarms": Outlet._mint("retention.room_alarms", RoomAlarm, [Link(alarms)]),
             "log": structlog.get_logger("retention"),
-            "sweeps": Reading(),
-            "segments_deleted": Reading(),
+            **{name: Reading() for name in Retention.declaration.readings},
         }
     )
 

@@ -72,12 +72,12 @@ def room_in(folder: Path) -> Room:
     return Room(status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize)
 
 
-def require_room(folder: Path) -> None:
-    """Raise StorageTrouble where pictures may take no more of the disk.
+def require_room(folder: Path, size: int = 0) -> None:
+    """Raise StorageTrouble where so many bytes of pictures would take too much of the disk.
 
     The last bytes are for what must still be written on a full disk: what is deleted, released and
     reported. Without them, recordings that are held could never be released.
     """
     room = room_in(folder)
-    if room.free < min(_LAST_BYTES, room.total // _LAST_SHARE):
+    if room.free - size < min(_LAST_BYTES, room.total // _LAST_SHARE):
         raise StorageTrouble("No space left on device for pictures")

@@ -46,7 +46,7 @@ class OpenSegment:
 
     def write(self, data: bytes) -> None:
         """Append ciphertext: all of it, or StorageTrouble."""
-        require_room(self._folder)
+        require_room(self._folder, len(data))
         with as_trouble("a segment can't be written"):
             rest = memoryview(data)
             while rest:

@@ -33,10 +33,15 @@ class Strays:
         self._index = index
         self._chain = chain
         self._mutex = threading.Lock()
-        self._entries: Iterator[os.DirEntry[str]] | None = None
+        self._entries: os._ScandirIterator[str] | None = None
+        """Where the last look ended; an open folder."""
         self._is_first = True
         self.remains = Remains(folder)
         """What else it came across."""
+
+    def __del__(self) -> None:
+        if self._entries is not None:
+            self._entries.close()
 
     def take_in(self) -> int:
         """Look further, and say how many were put into the index. Raises StorageTrouble."""

@@ -44,6 +44,7 @@ from actors.recorder.open_segment import OpenSegment
 from actors.recorder.reindex import INDEX, rebuild
 from actors.recorder.signing import KeyRefused, PoleKey
 from runtime import Authority, Capability, Reach, Storage, Unrecoverable
+from runtime.clock import boot_id
 from runtime.files import sync_folder
 
 _DELETED_AT_ONCE = 500
@@ -70,6 +71,7 @@ class RecordingStore(
     @classmethod
     def prepare(cls, authority: Authority) -> None:
         """See ``_mend_index``: before the walls, because it takes long."""
+        boot_id()
         _mend_index(authority.require_folder())
 
     def __init__(self, authority: Authority) -> None:
@@ -91,9 +93,12 @@ class RecordingStore(
         height: int,
         camera: str = "",
         head: bytes = b"",
+        boottime: int | None = None,
     ) -> OpenSegment:
         """Begin a segment whose first frame was captured at ``started_at`` (µs since 1970).
 
+        ``boottime`` says the same in µs since the computer started; without it, the segment is
+        only as old as the wall clock says.
         ``head`` is the beginning of its ciphertext, by which a leftover is known again. The
         segment is in chain and index before it is on the disk, so that none is missed.
         Blocks; raises StorageTrouble.
@@ -106,6 +111,8 @@ class RecordingStore(
                 start=started_at,
                 head=sha256(head).hexdigest(),
                 head_size=len(head),
+                boot=boot_id() if boottime is not None else "",
+                boottime=boottime or 0,
                 **facts,
             )
         name = segment_name(begun)
@@ -256,6 +263,7 @@ class RecordingExpiry(Capability, kind=Storage("security"), rights="list and del
     @classmethod
     def prepare(cls, authority: Authority) -> None:
         """See ``_mend_index``: retention may be there before the recorder."""
+        boot_id()
         _mend_index(authority.require_folder())
 
     def expired(self, before: int) -> list[str]:

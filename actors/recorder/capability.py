@@ -30,7 +30,7 @@ from actors.recorder.chain import (
     manifest,
     segment_name,
 )  # fmt: skip
-from actors.recorder.files import as_trouble, digest_of, size_of, stored_names
+from actors.recorder.files import CLOCK, as_trouble, digest_of, size_of, stored_names
 from actors.recorder.index import (
     PART,
     IndexDamaged,
@@ -44,7 +44,7 @@ from actors.recorder.open_segment import OpenSegment
 from actors.recorder.reindex import INDEX, rebuild
 from actors.recorder.signing import KeyRefused, PoleKey
 from runtime import Authority, Capability, Reach, Storage, Unrecoverable
-from runtime.clock import boot_id
+from runtime.clock import Clock, boot_id
 from runtime.files import sync_folder
 
 _DELETED_AT_ONCE = 500
@@ -262,9 +262,12 @@ class RecordingExpiry(Capability, kind=Storage("security"), rights="list and del
 
     @classmethod
     def prepare(cls, authority: Authority) -> None:
-        """See ``_mend_index``: retention may be there before the recorder."""
-        boot_id()
-        _mend_index(authority.require_folder())
+        """See ``_mend_index``: retention may be there before the recorder. And have this boot in
+        the clock's journal before anything is recorded in it."""
+        folder = authority.require_folder()
+        with suppress(OSError):
+            Clock(folder / CLOCK).read()
+        _mend_index(folder)
 
     def expired(self, before: int) -> list[str]:
         """Segments whose first frame is older than ``before`` (µs since 1970), oldest first.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["as_trouble", "digest_of", "size_of", "stored_names"]
+__all__ = ["CLOCK", "as_trouble", "digest_of", "size_of", "stored_names"]
 
 import hashlib
 import os
@@ -12,6 +12,8 @@ from pathlib import Path
 
 from actors.recorder.index import StorageTrouble, start_of
 
+CLOCK = "clock.json"
+"""The journal of ``runtime.clock``, by which it is known when something was recorded."""
 _AT_ONCE = 1024 * 1024
 
 

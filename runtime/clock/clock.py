@@ -33,6 +33,7 @@ _PROVING = 3600 * _SECOND
 """For so long a synchronised clock must contradict what was known before it is believed."""
 _BEAT = 30 * _SECOND
 """How often the journal is written."""
+_MOST_ALARMS = 64
 _LAPSE = _DAY
 """After so long without synchronisation there is an alarm."""
 
@@ -68,15 +69,18 @@ class Clock:
         self._journal = Journal(journal)
         self._battery_clock = battery_clock
         self._look = look
-        self._alarms: list[Alarm] = []
         self._notes: Notes | None = None
         self._candidate: tuple[int, int] | None = None
         """Offset of a synchronised clock that contradicts what is known, and since when."""
         self._written = -_BEAT
 
     def take_alarms(self) -> list[Alarm]:
-        """What was found wrong since the last call."""
-        alarms, self._alarms = self._alarms, []
+        """What was found wrong since the last call, by whoever used this journal before too."""
+        notes = self._notes
+        if notes is None or not notes.alarms:
+            return []
+        alarms, notes.alarms = notes.alarms, []
+        self._note(notes, at_once=True)
         return alarms
 
     def read(self) -> Timeline:
@@ -86,15 +90,15 @@ class Clock:
         """
         seen = self._look()
         notes, boot, is_new = self._boot(seen)
-        before = (boot.basis, boot.wall, boot.lapsed)
-        expected = boot.offset
         wall = seen.wall - seen.boottime
-        self._judge(boot, seen, wall, is_new=is_new)
-        self._watch(boot, seen, wall, expected, is_new=is_new)
+        expected, basis = boot.offset, boot.basis
+        is_absurd = seen.wall < RELEASED or _is_far(boot, seen)
+        self._judge(boot, seen, wall)
+        alarms = _watch(boot, seen, wall, expected, is_new=is_new, is_absurd=is_absurd)
+        notes.alarms = [*notes.alarms, *alarms][-_MOST_ALARMS:]
         boot.last = max(boot.last, seen.boottime)
-        moved = abs(boot.offset - expected) > _STEP
-        changed = is_new or moved or before != (boot.basis, boot.wall, boot.lapsed)
-        self._note(notes, at_once=changed)
+        moved = basis is not boot.basis or abs(boot.offset - expected) > _STEP
+        self._note(notes, at_once=is_new or moved or bool(alarms))
         return _timeline(notes, seen)
 
     def account_for(self, boots: Mapping[str, tuple[int, int]]) -> None:
@@ -121,7 +125,7 @@ class Clock:
                 f"the clock's journal does not know {len(unknown)} starts of the computer from "
                 "which something was kept: that counts as recorded when the wall clock said so"
             )
-            self._alarms.append(Alarm(Fault.FORGOTTEN, 0, text))
+            notes.alarms.append(Alarm(Fault.FORGOTTEN, 0, text))
         self._note(notes, at_once=True)
 
     # -- the journal ------------------------------------------------------------------------
@@ -129,18 +133,21 @@ class Clock:
     def _boot(self, seen: Look) -> tuple[Notes, Boot, bool]:
         """The notes, what they say of the present boot, and whether it is seen for the first
         time."""
+        alarms: list[Alarm] = []
         if self._notes is None:
             try:
                 self._notes = self._journal.read()
             except ValueError:
                 text = "the clock's journal is damaged, and a new one is begun"
-                self._alarms.append(Alarm(Fault.FORGOTTEN, 0, text))
+                alarms.append(Alarm(Fault.FORGOTTEN, 0, text))
         notes = self._notes
         if notes is not None and notes.boots[-1].id == seen.boot:
             return notes, notes.boots[-1], False
         boot = _begin(seen, notes.boots if notes is not None else [])
         if notes is None:
-            notes = self._notes = Notes(began_in=boot.id, began=seen.boottime, boots=[boot])
+            notes = self._notes = Notes(
+                began_in=boot.id, began=seen.boottime, boots=[boot], alarms=alarms
+            )
         else:
             notes.boots.append(boot)
         self._candidate = None
@@ -159,18 +166,15 @@ class Clock:
 
     # -- the rule ---------------------------------------------------------------------------
 
-    def _judge(self, boot: Boot, seen: Look, wall: int, *, is_new: bool) -> None:
+    def _judge(self, boot: Boot, seen: Look, wall: int) -> None:
         """Have the time of this boot be that of the wall clock, if that is to be believed."""
-        if seen.wall < RELEASED or not (
-            seen.synchronised or (is_new and self._battery_clock and _is_plausible(boot, wall))
-        ):
+        if not seen.synchronised or seen.wall < RELEASED:
             self._candidate = None
+            if self._battery_clock and _can_be_right(boot, seen, wall):
+                boot.offset = max(boot.offset, wall)
+                boot.basis, boot.anchored = Basis.BATTERY, True
             return
-        if not seen.synchronised:
-            boot.offset = max(boot.offset, wall)
-            boot.basis, boot.anchored = Basis.BATTERY, True
-            return
-        if wall - boot.offset > _surprising(boot, seen) and not self._has_proved(wall, seen):
+        if _is_surprising(boot, seen, wall) and not self._has_proved(wall, seen):
             return
         boot.offset, boot.basis, boot.anchored = wall, Basis.SYNCHRONISED, True
         boot.checked, boot.lapsed = seen.boottime, False
@@ -181,38 +185,43 @@ class Clock:
             self._candidate = wall, seen.boottime
         return seen.boottime - self._candidate[1] >= _PROVING
 
-    # -- alarms -----------------------------------------------------------------------------
 
-    def _watch(self, boot: Boot, seen: Look, wall: int, expected: int, *, is_new: bool) -> None:
-        """Say what is wrong with the wall clock, once; ``expected`` is the offset before it was
-        judged."""
-        jump = wall - (expected if is_new else boot.wall)
-        is_early = seen.wall < RELEASED
-        is_far = jump > _LONGEST_OFF if boot.anchored else seen.wall > _LAST_YEARS
-        fault = None
-        if is_new:
-            if is_early or is_far:
-                fault = Fault.IMPLAUSIBLE
-            elif jump < -_BATTERY_STEP:
-                fault = Fault.BACK
-            boot.wall = wall
-        elif abs(jump) > _STEP:
-            fault = Fault.AHEAD if jump > 0 else Fault.BACK
-            if is_early or is_far:
-                fault = Fault.IMPLAUSIBLE
-            boot.wall = wall
-        if fault is not None:
-            is_followed = abs(wall - boot.offset) <= _STEP
-            self._alarms.append(Alarm(fault, jump // _SECOND, _words(fault, jump, is_followed)))
-        if (
-            boot.basis is not Basis.BATTERY
-            and not boot.lapsed
-            and seen.boottime - boot.checked > _LAPSE
-        ):
-            boot.lapsed = True
-            self._alarms.append(
-                Alarm(Fault.UNSYNCHRONISED, 0, _words(Fault.UNSYNCHRONISED, 0, False))
-            )
+def _watch(
+    boot: Boot, seen: Look, wall: int, expected: int, *, is_new: bool, is_absurd: bool
+) -> list[Alarm]:
+    """What is wrong with the wall clock and was not said yet. ``expected`` is the boot's offset
+    before it was judged."""
+    alarms: list[Alarm] = []
+    jump = wall - (expected if is_new else boot.wall)
+    is_jump = jump < -_BATTERY_STEP if is_new else abs(jump) > _STEP
+    if is_absurd and (is_new or is_jump):
+        alarms.append(_alarm(Fault.IMPLAUSIBLE, jump, boot, wall))
+    elif is_jump:
+        alarms.append(_alarm(Fault.AHEAD if jump > 0 else Fault.BACK, jump, boot, wall))
+    if is_new or is_jump:
+        boot.wall = wall
+    is_overdue = seen.boottime - boot.checked > _LAPSE and boot.basis is not Basis.BATTERY
+    if is_overdue and not boot.lapsed:
+        boot.lapsed = True
+        alarms.append(_alarm(Fault.UNSYNCHRONISED, 0, boot, wall))
+    return alarms
+
+
+def _alarm(fault: Fault, jump: int, boot: Boot, wall: int) -> Alarm:
+    seconds = abs(jump) // _SECOND
+    what = {
+        Fault.AHEAD: f"the wall clock jumped ahead by {seconds} s",
+        Fault.BACK: f"the wall clock went back by {seconds} s",
+        Fault.IMPLAUSIBLE: "the wall clock shows a time that can't be",
+        Fault.UNSYNCHRONISED: "nobody has synchronised the wall clock for a day",
+    }[fault]
+    rule = (
+        "it is not believed until it is synchronised; time is counted on from the last that was "
+        "known, and nothing is deleted before its time"
+    )
+    if fault is not Fault.UNSYNCHRONISED and abs(wall - boot.offset) <= _STEP:
+        rule = "what it shows now agrees with what is known, and is believed"
+    return Alarm(fault, seconds if jump > 0 else -seconds, f"{what}: {rule}")
 
 
 def _begin(seen: Look, earlier: list[Boot]) -> Boot:
@@ -248,18 +257,31 @@ def _claimed(name: str, last: int, claimed: int) -> Boot:
     )
 
 
-def _is_plausible(boot: Boot, wall: int) -> bool:
-    """Whether a battery clock's offset can be right."""
+def _is_far(boot: Boot, seen: Look) -> bool:
+    """Whether the wall clock is absurdly far ahead of what is known."""
     if not boot.anchored:
-        return wall + boot.last <= _LAST_YEARS
-    return -_BATTERY_STEP <= wall - boot.offset <= _LONGEST_OFF
+        return seen.wall > _LAST_YEARS
+    return seen.wall - seen.boottime - boot.offset > _LONGEST_OFF
 
 
-def _surprising(boot: Boot, seen: Look) -> int:
-    """How far a synchronised clock may be ahead of what is known and be followed at once."""
-    if boot.basis is Basis.SYNCHRONISED:
-        return _STEP + (seen.boottime - boot.checked) * _DRIFT // 1_000_000
-    return _LONGEST_OFF if boot.anchored else _LAST_YEARS - seen.boottime - boot.offset
+def _is_surprising(boot: Boot, seen: Look, wall: int) -> bool:
+    """Whether a synchronised clock is too far ahead to be followed at once."""
+    if boot.basis is not Basis.SYNCHRONISED:
+        return _is_far(boot, seen)
+    drift = (seen.boottime - boot.checked) * _DRIFT // 1_000_000
+    return wall - boot.offset > _STEP + drift
+
+
+def _can_be_right(boot: Boot, seen: Look, wall: int) -> bool:
+    """Whether the computer's own clock may be believed, if it is good: it shows what it showed
+    when the computer started, and that is plausible."""
+    return (
+        boot.basis is Basis.COUNTED
+        and abs(wall - boot.wall) <= _STEP
+        and seen.wall >= RELEASED
+        and wall - boot.offset >= -_BATTERY_STEP
+        and not _is_far(boot, seen)
+    )
 
 
 def _timeline(notes: Notes, seen: Look) -> Timeline:
@@ -281,20 +303,4 @@ def _timeline(notes: Notes, seen: Look) -> Timeline:
         wall=seen.wall,
         offsets=offsets,
         began=offsets[notes.began_in] + notes.began,
-    )
-
-
-def _words(fault: Fault, jump: int, is_followed: bool) -> str:
-    seconds = abs(jump) // _SECOND
-    what = {
-        Fault.AHEAD: f"the wall clock jumped ahead by {seconds} s",
-        Fault.BACK: f"the wall clock went back by {seconds} s",
-        Fault.IMPLAUSIBLE: "the wall clock shows a time that can't be",
-        Fault.UNSYNCHRONISED: "nobody has synchronised the wall clock for a day",
-    }[fault]
-    if is_followed:
-        return f"{what}. It agrees now with what is known, or was synchronised: it is believed"
-    return (
-        f"{what}. It is not believed before it is synchronised; until then time is counted on from "
-        "the last that was known, and nothing is deleted before its time"
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from runtime.clock.alarm import Alarm
 from runtime.clock.timeline import Basis
 from runtime.files import sync_folder
 
@@ -45,6 +46,8 @@ class Notes(msgspec.Struct, kw_only=True):
     """Boottime in it."""
     boots: list[Boot]
     """In their order; the last is the present one."""
+    alarms: list[Alarm] = []
+    """Which nobody has taken yet."""
 
 
 _DECODER = msgspec.json.Decoder(Notes)

@@ -116,9 +116,9 @@ class Clock:
         known = {boot.id for boot in notes.boots}
         unknown = sorted(boots.keys() - known, key=lambda name: boots[name][1])
         wanted = {*boots, notes.began_in, current.id}
-        if not unknown and known <= wanted:
+        kept = _without(notes.boots[:-1], wanted)
+        if not unknown and len(kept) + 1 == len(known):
             return
-        kept = [boot for boot in notes.boots[:-1] if boot.id in wanted]
         notes.boots = [*kept, *(_claimed(name, *boots[name]) for name in unknown), current]
         if unknown:
             text = (
@@ -242,6 +242,23 @@ def _begin(seen: Look, earlier: list[Boot]) -> Boot:
         anchored=anchored,
         checked=seen.boottime,
     )
+
+
+def _without(boots: list[Boot], wanted: set[str]) -> list[Boot]:
+    """Only these boots, and those without which less would be known of them."""
+    kept: list[Boot] = []
+    before: Boot | None = None
+    for boot in boots:
+        is_claimed = boot.basis is Basis.CLAIMED
+        is_known = not is_claimed and boot.basis is not Basis.COUNTED
+        is_needed = is_known and before is not None and before.basis is Basis.COUNTED
+        if boot.id in wanted or is_needed:
+            kept.append(boot)
+            before = before if is_claimed else boot
+        elif before is not None and boot.basis is Basis.COUNTED:
+            # The next one began at least so much later.
+            before.last += boot.last
+    return kept
 
 
 def _claimed(name: str, last: int, claimed: int) -> Boot:

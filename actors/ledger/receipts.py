@@ -33,6 +33,7 @@ from typing import Annotated
 import msgspec
 
 from runtime import Count, Digest, PlaceName, Receipt, Sensitivity, UnixSeconds, Word, ledger_entry
+from runtime.clock import Fault as ClockFault
 
 _OPERATIONAL = Sensitivity.OPERATIONAL
 _Places = Annotated[tuple[PlaceName, ...], msgspec.Meta(max_length=64)]
@@ -196,16 +197,11 @@ class Accessed(Receipt, sensitivity=_OPERATIONAL):
 # -- time ---------------------------------------------------------------------------------------
 
 
-class ClockFault(enum.Enum):
-    AHEAD = "jumped ahead"
-    BACK = "jumped back"
-    IMPLAUSIBLE = "implausible"
-
-
 @ledger_entry("clock-alarm")
 class ClockAlarm(Receipt, sensitivity=_OPERATIONAL):
-    """The wall clock can't be right; what depends on it follows its written rule (7.1(3))."""
+    """The wall clock can't be right, or nobody confirms it; what depends on it follows the written
+    rule of ``runtime.clock.Clock`` (7.1(3))."""
 
     fault: ClockFault
     jump: _Seconds
-    """How far, as far as that is known."""
+    """How far, in seconds, as far as that is known."""

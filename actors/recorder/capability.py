@@ -34,6 +34,7 @@ from actors.recorder.chain import (
     segment_name,
 )  # fmt: skip
 from actors.recorder.files import (
+    CLOCK,
     Room,
     as_trouble,
     digest_of,
@@ -58,6 +59,7 @@ from actors.recorder.reindex import INDEX, rebuild
 from actors.recorder.signing import KeyRefused, PoleKey
 from actors.recorder.strays import Strays
 from runtime import Authority, Capability, Reach, Storage, Unrecoverable
+from runtime.clock import Clock, boot_id
 from runtime.files import sync_folder
 
 _DELETED_AT_ONCE = 500
@@ -84,6 +86,7 @@ class RecordingStore(
     @classmethod
     def prepare(cls, authority: Authority) -> None:
         """See ``_mend_index``: before the walls, because it takes long."""
+        boot_id()
         _mend_index(authority.require_folder())
 
     def __init__(self, authority: Authority) -> None:
@@ -105,9 +108,12 @@ class RecordingStore(
         height: int,
         camera: str = "",
         head: bytes = b"",
+        boottime: int | None = None,
     ) -> OpenSegment:
         """Begin a segment whose first frame was captured at ``started_at`` (µs since 1970).
 
+        ``boottime`` says the same in µs since the computer started; without it, the segment is
+        only as old as the wall clock says.
         ``head`` is the beginning of its ciphertext, by which a leftover is known again. The
         segment is in chain and index before it is on the disk, so that none is missed.
         Blocks; raises StorageTrouble.
@@ -121,6 +127,8 @@ class RecordingStore(
                 start=started_at,
                 head=sha256(head).hexdigest(),
                 head_size=len(head),
+                boot=boot_id() if boottime is not None else "",
+                boottime=boottime or 0,
                 **facts,
             )
         name = segment_name(begun)
@@ -275,8 +283,12 @@ class RecordingExpiry(Capability, kind=Storage("security"), rights="list and del
 
     @classmethod
     def prepare(cls, authority: Authority) -> None:
-        """See ``_mend_index``: retention may be there before the recorder."""
-        _mend_index(authority.require_folder())
+        """See ``_mend_index``: retention may be there before the recorder. And have this boot in
+        the clock's journal before anything is recorded in it."""
+        folder = authority.require_folder()
+        with suppress(OSError):
+            Clock(folder / CLOCK).read()
+        _mend_index(folder)
 
     def expired(self, before: int, held: Held | None = None) -> list[str]:
         """Segments whose first frame is older than ``before`` (µs since 1970), oldest first, but

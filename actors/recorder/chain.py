@@ -66,6 +66,12 @@ class Begun(_Record, frozen=True, kw_only=True, tag_field="kind", tag="begun"):
     """SHA-256 of the file's age header. Only who holds the file's key could write on behind it,
     and that key is in the pole's memory alone: so a leftover can't be exchanged for another."""
     head_size: int
+    boot: str = ""
+    """In which start of the computer it was recorded (``runtime.clock``); nothing in records of
+    earlier versions."""
+    boottime: int = 0
+    """Of the first frame, in microseconds since that start. ``start`` is as wrong as the wall clock
+    was; this is not."""
 
 
 class Segment(_Record, frozen=True, kw_only=True, tag_field="kind", tag="segment"):

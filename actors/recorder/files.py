@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["Room", "as_trouble", "digest_of", "require_room", "room_in", "size_of", "stored_names"]
+__all__ = [
+    "CLOCK",
+    "Room",
+    "as_trouble",
+    "digest_of",
+    "require_room",
+    "room_in",
+    "size_of",
+    "stored_names",
+]
 
 import hashlib
 import os
@@ -13,6 +22,8 @@ from typing import NamedTuple
 
 from actors.recorder.index import StorageTrouble, start_of
 
+CLOCK = "clock.json"
+"""The journal of ``runtime.clock``, by which it is known when something was recorded."""
 _AT_ONCE = 1024 * 1024
 
 

@@ -15,10 +15,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from actors.recorder.chain import EMPTY, Begun, Deleted, Gap, Segment, segment_name
-from actors.recorder.chain import ChainRecord
+from actors.recorder.chain import EMPTY, Begun, ChainRecord, Deleted, Gap, Segment, segment_name
 from actors.recorder.gaps import LEAST
-
 
 _LONGEST = 10 * 60 * 1_000_000
 """No recorder makes a longer segment."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 __all__ = ["Identity", "Rewrapped", "payload_of", "read_identities", "rewrap"]
 
 import hmac
+import itertools
 import stat
 from base64 import b64decode
 from collections.abc import Iterable, Sequence
@@ -74,7 +75,9 @@ def read_identities(path: Path) -> list[Identity]:
         files = sorted(path.glob("*.key")) if path.is_dir() else [path]
         found = [identity for file in files for identity in _read(file)]
     except OSError as error:
-        raise CannotOpen(f"the private key {error.filename} can't be read: {error.strerror}") from None
+        raise CannotOpen(
+            f"the private key {error.filename} can't be read: {error.strerror}"
+        ) from None
     if not found:
         raise CannotOpen(
             f"{path} holds no private key. Accepted: a file as `smartpole keys make` writes it "
@@ -223,7 +226,7 @@ def _file_key(header: bytes, identities: Sequence[Identity]) -> bytes:
     lines = header.split(b"\n")[1:-1]
     keys = (
         identity.unwrap(_bytes(argument), _bytes(body))
-        for line, body in zip(lines, lines[1:], strict=False)
+        for line, body in itertools.pairwise(lines)
         if line.startswith(_X25519) and (argument := line.removeprefix(_X25519))
         for identity in identities
     )

@@ -26,6 +26,7 @@ __all__ = [
     "CameraName",
     "DisclosureApproval",
     "DisclosureExport",
+    "DisclosureOpening",
     "DisclosureRequest",
     "HoldPlace",
     "HoldRelease",
@@ -180,9 +181,17 @@ class DisclosureRequest(Order, frozen=True, kw_only=True):
     anonymised: bool = False
     """Whether the recordings are to be anonymised, which is refused (7.2(2))."""
     places: _Places
-    cameras: _Cameras = ()
+    cameras: _Cameras
+    """By name: all of a place is no smallest range."""
+    written_start: datetime
+    written_end: datetime
+    """The time that the document itself names."""
+    event_start: datetime
+    event_end: datetime
+    """When that which is looked for happened, as far as the requester knows: first and last."""
     start: datetime
     end: datetime
+    """What is to be handed over: captured from then, and before then."""
     recipient: _Age
     """The recipient's age public key; nothing else will open the package."""
 
@@ -196,14 +205,25 @@ class DisclosureApproval(Order, frozen=True, kw_only=True):
     """The ``SignedOrder.id`` of the request."""
 
 
+class DisclosureOpening(Order, frozen=True, kw_only=True):
+    """What was approved is going to be opened, once. Its signer makes the package."""
+
+    kind: ClassVar[str] = "disclosure-opening"
+
+    request: Digest
+    key: _Text
+    """The signer's own public key. As this order stands in the pole's ledger, whoever has the
+    package knows by the pole's word whose signature on it counts."""
+
+
 class DisclosureExport(Order, frozen=True, kw_only=True):
-    """A package was made and handed over, as approved."""
+    """A package was made, as approved and opened."""
 
     kind: ClassVar[str] = "disclosure-export"
 
     request: Digest
     package: Digest
-    """Of what was handed over."""
+    """Of its ``SHA256SUMS``, and so of all that is in it."""
     segments: _Segments
 
 
@@ -212,7 +232,7 @@ KINDS: Mapping[str, type[Order]] = MappingProxyType(
         kind.kind: kind
         for kind in (
             HoldPlace, HoldReview, HoldRelease,
-            DisclosureRequest, DisclosureApproval, DisclosureExport,
+            DisclosureRequest, DisclosureApproval, DisclosureOpening, DisclosureExport,
         )
     }
 )  # fmt: skip

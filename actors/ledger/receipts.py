@@ -160,6 +160,9 @@ class Refusal(enum.Enum):
     REPEATED = "decided before"
     UNKNOWN = "about nothing known"
     """It names a hold or request that was not accepted, or is over."""
+    EXPIRED = "too late"
+    """After the time for which a request, or an approval, is good."""
+    RECIPIENT = "no recipient's key"
     SAME_PERSON = "requester and approver are one"
     """7.2(1): two people."""
 
@@ -198,6 +201,8 @@ class DisclosureStep(enum.Enum):
     REQUESTED = "requested"
     REFUSED = "refused"
     APPROVED = "approved"
+    OPENED = "opened"
+    """Somebody is going to open recordings: the only way in which anybody may (7.3(1))."""
     EXPORTED = "exported"
 
 

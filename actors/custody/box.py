@@ -23,9 +23,8 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Mapping
-from contextlib import contextmanager, suppress
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -33,8 +32,13 @@ from typing import Annotated
 
 import msgspec
 
-from actors.custody.order import LONGEST_ORDER, OrderUnreadable, SignedOrder, kind_of_text
-from actors.custody.order import read_order
+from actors.custody.order import (
+    LONGEST_ORDER,
+    OrderUnreadable,
+    SignedOrder,
+    kind_of_text,
+    read_order,
+)
 from actors.ledger.receipts import Refusal
 from runtime import SmartpoleError
 from runtime.files import sync_folder
@@ -163,11 +167,14 @@ class OrderBoxFolder:
 
     def _names(self) -> tuple[set[str], set[str]]:
         found: dict[str, set[str]] = {"order": set(), "outcome": set()}
-        with _as_trouble("the order box can't be read"), suppress(FileNotFoundError):
-            with os.scandir(self._folder) as entries:
-                for entry in entries:
-                    if (match := _NAME.fullmatch(entry.name)) is not None:
-                        found[match[2]].add(match[1])
+        with (
+            _as_trouble("the order box can't be read"),
+            suppress(FileNotFoundError),
+            os.scandir(self._folder) as entries,
+        ):
+            for entry in entries:
+                if (match := _NAME.fullmatch(entry.name)) is not None:
+                    found[match[2]].add(match[1])
         return found["order"], found["outcome"]
 
     def _read_order(self, name: str) -> Waiting:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["HoldsView", "OrderBox"]
+__all__ = ["BoxTrouble", "Holds", "HoldsView", "OrderBox"]
 
 from pathlib import Path
 

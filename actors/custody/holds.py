@@ -6,10 +6,10 @@ of time, and gets neither a recording nor a key. It ends by an explicit release 
 
 from __future__ import annotations
 
-__all__ = ["UNKNOWN_END", "Hold", "Holds", "hold_of", "holds_in"]
+__all__ = ["UNKNOWN_END", "Hold", "HoldRegister", "Holds", "holds_in"]
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from actors.custody.box import BoxContents
@@ -85,31 +85,45 @@ class Holds:
         return tuple(hold for hold in self._holds if hold.is_overdue(now))
 
 
+class HoldRegister:
+    """What became of holds, order by order as they were accepted."""
+
+    def __init__(self) -> None:
+        self.placed: dict[str, Hold] = {}
+        """Every hold that there ever was, by its id."""
+        self.in_force: dict[str, Hold] = {}
+        """Those that are not released."""
+
+    @classmethod
+    def of(cls, contents: BoxContents) -> HoldRegister:
+        """Compute it from what lies in the order box."""
+        register = cls()
+        for decided in contents.decided:
+            if decided.signed is not None and decided.outcome.accepted:
+                register.add(decided.signed)
+        return register
+
+    def add(self, accepted: SignedOrder) -> None:
+        """Take in one more. Orders of other kinds are passed over."""
+        match accepted.order:
+            case HoldPlace() as order:
+                hold = Hold(accepted.id, order, order.review)
+                self.placed[hold.id] = self.in_force[hold.id] = hold
+            case HoldReview(hold=id, review=review) if id in self.in_force:
+                reviewed = replace(self.in_force[id], review=review)
+                self.placed[id] = self.in_force[id] = reviewed
+            case HoldRelease(hold=id):
+                self.in_force.pop(id, None)
+            case _:
+                pass
+
+
 def holds_in(contents: BoxContents) -> Holds:
-    """Computes the register from what lies in the order box."""
-    holds: dict[str, Hold] = {}
-    for decided in contents.decided:
-        if decided.signed is not None and decided.outcome.accepted:
-            _take(holds, decided.signed)
+    """The holds in force by what lies in the order box, those that wait for a decision included."""
+    register = HoldRegister.of(contents)
+    found = dict(register.in_force)
     for waiting in contents.waiting:
-        if waiting.signed is not None and isinstance(waiting.signed.order, HoldPlace):
-            fresh = hold_of(waiting.signed, is_decided=False)
-            holds.setdefault(fresh.id, fresh)
-    return Holds(holds.values())
-
-
-def hold_of(signed: SignedOrder, *, is_decided: bool = True) -> Hold:
-    """The hold that an order places."""
-    assert isinstance(signed.order, HoldPlace)
-    return Hold(signed.id, signed.order, signed.order.review, is_decided)
-
-
-def _take(holds: dict[str, Hold], signed: SignedOrder) -> None:
-    """An order that was accepted, after all that were accepted before it."""
-    order = signed.order
-    if isinstance(order, HoldPlace):
-        holds[signed.id] = hold_of(signed)
-    elif isinstance(order, HoldReview) and order.hold in holds:
-        holds[order.hold] = Hold(order.hold, holds[order.hold].order, order.review)
-    elif isinstance(order, HoldRelease):
-        holds.pop(order.hold, None)
+        signed = waiting.signed
+        if signed is not None and isinstance(order := signed.order, HoldPlace):
+            found.setdefault(signed.id, Hold(signed.id, order, order.review, is_decided=False))
+    return Holds(found.values())

@@ -19,10 +19,9 @@ _SHOWN = 12
 
 
 def about(signed: SignedOrder) -> Iterator[str]:
-    """What an order on holds is about, a line each."""
+    """What an order on holds is about, a line each. A hold is called by its order's id."""
     order = signed.order
     if isinstance(order, HoldPlace):
-        yield f"hold       {signed.id[:_SHOWN]}"
         yield from _facts(order, order.review)
     elif isinstance(order, HoldReview | HoldRelease):
         yield f"hold       {order.hold[:_SHOWN]}"

@@ -104,7 +104,7 @@ class Gap(_Record, frozen=True, kw_only=True, tag_field="kind", tag="gap"):
 
 
 class Deleted(_Record, frozen=True, kw_only=True, tag_field="kind", tag="deleted"):
-    """These segments were deleted, because their time was over."""
+    """Retention deleted these segments: their time was over, or the disk was full."""
 
     at: int
     """When, in microseconds since 1970."""

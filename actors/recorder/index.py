@@ -92,6 +92,8 @@ _COLUMNS = {
     "camera": str,
     "place": str,
     "started_at": int,
+    "boot": str,
+    "boottime": int,
     "ended_at": int,
     "codec": str,
     "width": int,
@@ -99,24 +101,29 @@ _COLUMNS = {
     "bytes": int,
     "state": str,
 }
-_NOT_NULL = {"place", "started_at", "bytes", "state"}
+_NOT_NULL = {"place", "started_at", "boot", "boottime", "bytes", "state"}
+_DEFAULTS = {"boot": "", "boottime": 0}
 _GAP_COLUMNS = {"camera": str, "place": str, "started_at": int, "ended_at": int, "reason": str}
 
 
 class Indexed(NamedTuple):
-    """What retention has to know of a segment."""
+    """What the index knows of a segment's age, and of what it holds. Times in microseconds."""
 
     name: str
     camera: str
     """"" where nobody knows, as with the place."""
     place: str
+    boot: str
+    """In which start of the computer it was recorded (``runtime.clock``); "" if nobody noted it."""
+    boottime: int
     started_at: int
+    """As the wall clock showed it, as ``ended_at``."""
     ended_at: int | None
     """None while it is written, and where nobody noted it."""
     size: int
 
 
-_INDEXED = "name, coalesce(camera, ''), place, started_at, ended_at, bytes"
+_INDEXED = "name, coalesce(camera, ''), place, boot, boottime, started_at, ended_at, bytes"
 
 
 class SegmentIndex:
@@ -133,18 +140,29 @@ class SegmentIndex:
             database.enable_wal()
         with self._writing() as database:
             self._table(database).create(
-                _COLUMNS, pk="name", not_null=_NOT_NULL, if_not_exists=True, strict=True
+                _COLUMNS,
+                pk="name",
+                not_null=_NOT_NULL,
+                defaults=_DEFAULTS,
+                if_not_exists=True,
+                strict=True,
             )
-            if "camera" not in self._table(database).columns_dict:  # made by an earlier version
-                self._table(database).add_column("camera", str)
+            # Made by an earlier version?
+            there = self._table(database).columns_dict
+            for column, kind in _COLUMNS.items():
+                if column not in there:
+                    self._table(database).add_column(
+                        column, kind, not_null_default=_DEFAULTS.get(column)
+                    )
             database.table("gaps").create(
                 _GAP_COLUMNS, not_null=set(_GAP_COLUMNS), if_not_exists=True, strict=True
             )
             # What retention asks for. Without these, each of its looks would read all that is kept.
-            for table, column in (("segments", "started_at"), ("gaps", "ended_at")):
-                database.execute(
-                    f"create index if not exists {table}_by_{column} on {table} ({column})"
-                )
+            database.execute(
+                "create index if not exists segments_by_age "
+                "on segments (boot, boottime, started_at)"
+            )
+            database.execute("create index if not exists gaps_by_end on gaps (ended_at)")
 
     def opened(self, name: str, **facts: Any) -> None:
         """Note a segment that is going to be written; replaces what was noted of that name."""
@@ -191,26 +209,51 @@ class SegmentIndex:
             rows = self._table(database).rows_where(select="name, started_at")
             return {row["name"]: row["started_at"] for row in rows}
 
-    def begun_before(self, before: int) -> list[Indexed]:
-        """Segments whose first frame is older than ``before`` (µs since 1970), oldest first.
+    def boots(self) -> dict[str, tuple[int, int]]:
+        """The starts of the computer from which there are segments: of each the boottime of its
+        last segment, and when that began by the wall clock. "" is where nobody noted which."""
+        with self._database() as database:
+            # From one to the next, without reading what lies between.
+            names = database.execute(
+                "with recursive seen (boot) as (select min(boot) from segments union all "
+                "select (select min(boot) from segments where boot > seen.boot) from seen "
+                "where seen.boot is not null) select boot from seen where boot is not null"
+            ).fetchall()
+            last = "select boottime, started_at from segments where boot = ? order by boottime desc"
+            return {
+                boot: database.execute(f"{last}, started_at desc limit 1", (boot,)).fetchone()
+                for (boot,) in names
+            }
 
-        What this costs depends on how many these are, and not on how many there are.
+    def begun_before(
+        self, boot: str, *, boottime: int | None = None, claimed: int | None = None
+    ) -> list[Indexed]:
+        """Segments from that start of the computer whose first frame is older than so many µs since
+        it, or else since 1970 by the wall clock.
+
+        Where ``boot`` is "" or ``boottime`` is given, what this costs depends on how many these
+        are, and not on how many there are.
         """
+        condition = "boottime < ?" if boottime is not None else "started_at < ?"
+        if boottime is None and not boot:
+            condition = f"boottime = 0 and {condition}"
+        limit = boottime if boottime is not None else claimed
         with self._database() as database:
             rows = database.execute(
-                f"select {_INDEXED} from segments where started_at < ? order by started_at, name",
-                (before,),
+                f"select {_INDEXED} from segments where boot = ? and {condition}", (boot, limit)
             )
             return [Indexed(*row) for row in rows]
 
-    def finished(self, after: tuple[int, str], most: int) -> list[Indexed]:
-        """Segments that are not being written, oldest first: at most so many, of those that come
-        after that start and name."""
+    def finished(self, boot: str, after: Indexed | None, most: int) -> list[Indexed]:
+        """Segments from that start of the computer that are not being written, oldest first: at
+        most so many, and only such as come after that one."""
+        place = (after.boottime, after.started_at, after.name) if after else (-1, -(2**62), "")
         with self._database() as database:
             rows = database.execute(
-                f"select {_INDEXED} from segments where started_at >= ? "
-                "and (started_at, name) > (?, ?) and state != ? order by started_at, name limit ?",
-                (after[0], *after, SegmentState.OPEN.value, most),
+                f"select {_INDEXED} from segments where boot = ? "
+                "and (boottime, started_at, name) > (?, ?, ?) and state != ? "
+                "order by boottime, started_at, name limit ?",
+                (boot, *place, SegmentState.OPEN.value, most),
             )
             return [Indexed(*row) for row in rows]
 

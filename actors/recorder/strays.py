@@ -95,6 +95,8 @@ class Strays:
             "camera": begun.camera if begun is not None else "",
             "place": begun.place if begun is not None else place_of(name),
             "started_at": begun.start if begun is not None else start,
+            "boot": begun.boot if begun is not None else "",
+            "boottime": begun.boottime if begun is not None else 0,
             "ended_at": None,
             "codec": begun.codec if begun is not None else None,
             "width": begun.width if begun is not None else None,

@@ -5,18 +5,29 @@ from __future__ import annotations
 __all__ = ["Retention", "RetentionSettings"]
 
 import math
-import time
+from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 import trio
 
-from actors.ledger.receipts import DeletionReason, RecordingsDeleted, RoomAlarm, RoomState
-from actors.recorder.capability import RecordingExpiry, Room, StorageTrouble
+from actors.custody.capability import BoxTrouble, Holds, HoldsView
+from actors.ledger.receipts import (
+    ClockAlarm,
+    DeletionReason,
+    RecordingsDeleted,
+    RoomAlarm,
+    RoomState,
+)  # fmt: skip
+from actors.recorder.capability import Held, Kept, RecordingExpiry, Room, StorageTrouble
 from actors.retention.reports import Reports
 from runtime import Actor, Domain, Duration, Needs, Outlet, Reading, Settings, Size, outlet, reading
+from runtime.clock import Timeline
 
 _LIMIT = Duration(14 * 86_400)
 _SHORTEST = Duration(60)
+_AT_ONCE = 500
+"""Segments that are deleted between two questions of what is held."""
 _LOOK_AT_ROOM = 5.0
 """Seconds. Eight cameras of 4 Mbit/s write 20 MB in that time."""
 _CALM = 600.0
@@ -35,6 +46,8 @@ class RetentionSettings(Settings, frozen=True, kw_only=True):
     """Counted from a segment's first frame. It can be made shorter, never longer."""
     sweep: Duration = Duration(60)
     """How often to look for what has expired, which is how late a deletion may be."""
+    battery_clock: bool = False
+    """Whether this computer has a clock of its own that runs on a battery and can be relied on."""
     reserve: Size = Size(1_000_000_000)
     """Room that is kept free on the disk: below it, the oldest recordings go before their time."""
 
@@ -67,14 +80,20 @@ class Retention(Actor, domain=Domain.SECURITY):
     for the ledger; where that has no room, the next report tells it as well, and nothing is kept
     longer for it.
 
+    How old a segment is, the pole's own clock says (``runtime.clock``), which no jump of the wall
+    clock moves; what is wrong with that is an alarm. What is held stays (``HoldsView``), also while
+    nobody can say what is held.
+
     Where the disk has less room than ``reserve``, the oldest segments go before their time, with an
     alarm before and after. If none may go, that is an alarm too; recording stops when the disk is
     full, and goes on by itself when there is room.
     """
 
     recordings: Needs[RecordingExpiry]
+    holds: Needs[HoldsView]
     deletions: Outlet[RecordingsDeleted] = outlet(per_second=1)
     room_alarms: Outlet[RoomAlarm] = outlet(per_second=1)
+    clock_alarms: Outlet[ClockAlarm] = outlet(per_second=1)
     settings: RetentionSettings
     sweeps: Reading = reading(vital=True)
     segments_deleted: Reading
@@ -87,6 +106,9 @@ class Retention(Actor, domain=Domain.SECURITY):
     """Of the disk with the recordings."""
     short_of_room: Reading
     """0: there is enough. 1: the oldest recordings go before their time. 2: none may go."""
+    time_known: Reading
+    """1 where the time is known, 0 where it is only counted on from the last that was."""
+    clock_alarms_raised: Reading
 
     _room = RoomState.ENOUGH
     _calm_from = -math.inf
@@ -116,21 +138,29 @@ class Retention(Actor, domain=Domain.SECURITY):
         self._report()
 
     async def _sweep(self) -> None:
-        now = self._now()
-        before = int((now - self.settings.keep) * 1_000_000)
         try:
-            await self._delete(
-                await self.blocking(self.recordings.expired, before), DeletionReason.EXPIRED
-            )
-            copies = await self.blocking(self.recordings.tidy, before, int(now * 1_000_000))
+            timeline = await self._look_at_clock()
+            before = timeline.now - round(self.settings.keep * 1_000_000)
+            expired = partial(self.recordings.expired, before, timeline)
+            await self._delete(expired, DeletionReason.EXPIRED)
+            copies = await self.blocking(self.recordings.tidy, before, timeline.wall)
             if copies:
                 self.copies_deleted.add(copies)
                 self.log.info("copies and temporary files deleted", files=copies)
-        except StorageTrouble as trouble:
+        except (StorageTrouble, BoxTrouble) as trouble:
             self.log.error("sweep not completed", reason=str(trouble))
         else:
             self.sweeps.add()
         self._report()
+
+    async def _look_at_clock(self) -> Timeline:
+        timeline = await self.blocking(self.recordings.time)
+        self.time_known.set(timeline.is_known)
+        for alarm in await self.blocking(self.recordings.take_alarms):
+            self.clock_alarms_raised.add()
+            self.log.error("the clock", fault=alarm.fault.value, jump=alarm.jump, rule=alarm.text)
+            self._reports.clock(alarm)
+        return timeline
 
     async def _make_room(self) -> None:
         """Once, as much as is missing now: some disks tell only later what has become free."""
@@ -141,20 +171,19 @@ class Retention(Actor, domain=Domain.SECURITY):
             if room.free < reserve:
                 if self._room is RoomState.ENOUGH:
                     self._alarm(RoomState.SHORT, room)
-                names = await self.blocking(self.recordings.oldest, missing)
-                deleted = await self._delete(names, DeletionReason.ROOM)
+                timeline = await self._look_at_clock()
+                oldest = partial(self.recordings.oldest, missing, timeline)
+                deleted = await self._delete(oldest, DeletionReason.ROOM)
                 if deleted:
                     self.deleted_for_room.add(deleted)
                     self._calm_from = trio.current_time() + _CALM
                 self._report()
                 room = await self._look_at_room()
-                if room.free < reserve and not deleted:
-                    self._alarm(RoomState.ALL_HELD, room)
-                elif room.free < reserve:
-                    self._alarm(RoomState.SHORT, room)
+                if room.free < reserve:
+                    self._alarm(RoomState.SHORT if deleted else RoomState.ALL_HELD, room)
             if room.free >= reserve and trio.current_time() >= self._calm_from:
                 self._alarm(RoomState.ENOUGH, room)
-        except StorageTrouble as trouble:
+        except (StorageTrouble, BoxTrouble) as trouble:
             self.log.error("room not made", reason=str(trouble))
 
     async def _look_at_room(self) -> Room:
@@ -176,24 +205,43 @@ class Retention(Actor, domain=Domain.SECURITY):
         self._reports.room(state, room.free)
         self._report()
 
-    async def _delete(self, names: list[str], reason: DeletionReason) -> int:
-        if not names:
-            return 0
-        deleted, failed = await self.blocking(self.recordings.delete, names)
-        self.segments_deleted.add(len(deleted))
+    async def _delete(self, find: Callable[[Held], list[str]], reason: DeletionReason) -> int:
+        """Delete what ``find`` names of what is not held, and say how many segments went.
+
+        Whoever is asked what is held is asked again before each part; if that has changed, what is
+        to go is looked up again.
+        """
+        deleted: list[str] = []
+        tried: set[str] = set()
+        holds: Holds | None = None
+        while (now := await self.blocking(self.holds.current)) is not holds:
+            holds = now
+            found = await self.blocking(find, partial(_is_held, holds))
+            names = [name for name in found if name not in tried]
+            for at in range(0, len(names), _AT_ONCE):
+                if holds is not await self.blocking(self.holds.current):
+                    break
+                part = names[at : at + _AT_ONCE]
+                tried.update(part)
+                gone, failed = await self.blocking(self.recordings.delete, part)
+                deleted += gone
+                self.segments_deleted.add(len(gone))
+                self._reports.deleted(reason, gone)
+                for name, trouble in failed.items():
+                    self.log.error("segment not deleted", segment=name, reason=trouble)
         if deleted:
             self.log.info(_DELETED[reason], segments=len(deleted))
-            self._reports.deleted(reason, deleted)
-        for name, trouble in failed.items():
-            self.log.error("segment not deleted", segment=name, reason=trouble)
         return len(deleted)
 
     def _report(self) -> None:
-        self._reports.send(self.deletions, self.room_alarms)
+        self._reports.send(self.deletions, self.room_alarms, self.clock_alarms)
 
-    def _now(self) -> float:
-        """Seconds since 1970."""
-        return time.time()
+
+def _is_held(holds: Holds, segment: Kept) -> bool:
+    """Whether it may be that something of it is held (guideline 7.1(4))."""
+    return holds.covers(
+        camera=segment.camera, place=segment.place, start=segment.start, end=segment.end
+    )
 
 
 _DELETED = {

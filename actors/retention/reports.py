@@ -10,16 +10,23 @@ from typing import TypeVar
 
 import trio
 
-from actors.ledger.receipts import DeletionReason, RecordingsDeleted, RoomAlarm, RoomState
+from actors.ledger.receipts import (
+    ClockAlarm,
+    DeletionReason,
+    RecordingsDeleted,
+    RoomAlarm,
+    RoomState,
+)  # fmt: skip
 from actors.recorder.capability import started_at
 from runtime import Outlet, Receipt
+from runtime.clock import Alarm
 
 R = TypeVar("R", bound=Receipt)
 
 _MOST_SEGMENTS = 1_000_000
 """In one receipt, and no disk has as many."""
 _LATEST = 0xFFFF_FFFF
-_MOST_MEGABYTES = 2**31 - 1
+_MOST_MEGABYTES = _MOST_SECONDS = 2**31 - 1
 _MOST_ALARMS = 64
 """That wait. An alarm that nobody took for so long is in the log, and the state is a reading."""
 
@@ -33,7 +40,8 @@ class Reports:
     def __init__(self) -> None:
         self._segments: dict[DeletionReason, int] = {}
         self._spans: dict[DeletionReason, tuple[int, int]] = {}
-        self._alarms: deque[RoomAlarm] = deque(maxlen=_MOST_ALARMS)
+        self._room: deque[RoomAlarm] = deque(maxlen=_MOST_ALARMS)
+        self._clock: deque[ClockAlarm] = deque(maxlen=_MOST_ALARMS)
 
     def deleted(self, reason: DeletionReason, names: Iterable[str]) -> None:
         """These segments are gone."""
@@ -47,12 +55,22 @@ class Reports:
     def room(self, state: RoomState, free: int) -> None:
         """There is so much room, in bytes."""
         megabytes = min(free // 1_000_000, _MOST_MEGABYTES)
-        self._alarms.append(RoomAlarm(state=state, free_megabytes=megabytes))
+        self._room.append(RoomAlarm(state=state, free_megabytes=megabytes))
 
-    def send(self, deletions: Outlet[RecordingsDeleted], alarms: Outlet[RoomAlarm]) -> None:
+    def clock(self, alarm: Alarm) -> None:
+        """The clock found something wrong."""
+        jump = max(-_MOST_SECONDS, min(alarm.jump, _MOST_SECONDS))
+        self._clock.append(ClockAlarm(fault=alarm.fault, jump=jump))
+
+    def send(
+        self,
+        deletions: Outlet[RecordingsDeleted],
+        room: Outlet[RoomAlarm],
+        clock: Outlet[ClockAlarm],
+    ) -> None:
         """Tell what there is room for now."""
-        while self._alarms and _is_sent(alarms, self._alarms[0]):
-            self._alarms.popleft()
+        _send_all(self._room, room)
+        _send_all(self._clock, clock)
         for reason, segments in list(self._segments.items()):
             oldest, newest = self._spans.get(reason, (0, 0))
             receipt = RecordingsDeleted(
@@ -61,6 +79,11 @@ class Reports:
             if _is_sent(deletions, receipt):
                 del self._segments[reason]
                 self._spans.pop(reason, None)
+
+
+def _send_all(waiting: deque[R], outlet: Outlet[R]) -> None:
+    while waiting and _is_sent(outlet, waiting[0]):
+        waiting.popleft()
 
 
 def _is_sent(outlet: Outlet[R], receipt: R) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from runtime.clock.alarm import Alarm, Fault
 from runtime.clock.journal import Boot, Journal, Notes
 from runtime.clock.kernel import Look, look
-from runtime.clock.timeline import Basis, Timeline
+from runtime.clock.timeline import EVER, Basis, Timeline
 
 _SECOND = 1_000_000
 _DAY = 86_400 * _SECOND
@@ -305,11 +305,16 @@ def _timeline(notes: Notes, seen: Look) -> Timeline:
     """Each boot as it is known, but over before the next one began."""
     current = notes.boots[-1]
     offsets = {current.id: current.offset}
+    uncertain: dict[str, tuple[int, int]] = {}
+    if current.basis is Basis.COUNTED and current.anchored:
+        uncertain[current.id] = current.offset, EVER
     next_began = current.offset
     for boot in reversed(notes.boots[:-1]):
         latest = next_began - boot.last
         offset = latest if boot.basis is Basis.COUNTED else min(boot.offset, latest)
         offsets[boot.id] = offset
+        if boot.basis is Basis.COUNTED:
+            uncertain[boot.id] = min(boot.offset, latest), latest
         if boot.basis is not Basis.CLAIMED:
             next_began = offset
     return Timeline(
@@ -320,4 +325,5 @@ def _timeline(notes: Notes, seen: Look) -> Timeline:
         wall=seen.wall,
         offsets=offsets,
         began=offsets[notes.began_in] + notes.began,
+        uncertain=uncertain,
     )

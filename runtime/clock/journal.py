@@ -23,7 +23,7 @@ class Boot(msgspec.Struct, kw_only=True):
 
     id: str
     last: int
-    """Boottime when it was last seen; later by the lengths of boots after it that were forgotten."""
+    """Boottime when it was seen last, and the lengths of boots after it that were forgotten."""
     offset: int
     """The best that is known; see ``basis``."""
     basis: Basis

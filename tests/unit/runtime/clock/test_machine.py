@@ -14,6 +14,7 @@ from runtime.clock import Clock, Timeline
 from tests.unit.runtime.clock.machine import (
     DAY,
     HOUR,
+    MEMORY,
     MINUTE,
     SECOND,
     Battery,
@@ -23,8 +24,6 @@ from tests.unit.runtime.clock.machine import (
 
 _UNSEEN = 60 * SECOND
 """How long before a power cut the clock was read last, at most."""
-_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
-"""Where syncing costs nothing."""
 _EXACT = 5 * SECOND
 """Leap seconds, of which there are two at most, and changes that pass for none."""
 
@@ -41,7 +40,7 @@ steps = st.one_of(
 class ClockAgainstTruth(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.folder = TemporaryDirectory(dir=_MEMORY)
+        self.folder = TemporaryDirectory(dir=MEMORY)
         self.path = Path(self.folder.name) / "clock.json"
         self.machine = Machine()
         self.clock = self.new_clock()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["Basis", "Timeline"]
+__all__ = ["EVER", "Basis", "Timeline"]
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-_ALL = 2**62
+EVER = 2**62
+"""Microseconds since 1970; later than anything."""
 
 
 class Basis(enum.Enum):
@@ -45,6 +46,8 @@ class Timeline:
     boottime was 0, or the latest at which that may have been."""
     began: int
     """When this journal was begun. What has no boot id was recorded before."""
+    uncertain: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Of each start whose time is not known: the earliest and the latest that its offset can be."""
 
     @property
     def is_known(self) -> bool:
@@ -63,10 +66,21 @@ class Timeline:
             return offset + boottime
         return min(claimed, self.now if boot else self.began)
 
+    def span(self, boot: str, boottime: int, claimed: int) -> tuple[int, int]:
+        """Between which times ``moment`` was for certain, as far as that is known: twice the same
+        where the time is known. A hold that names times covers what may lie within them."""
+        if boot in self.uncertain:
+            earliest, latest = self.uncertain[boot]
+            return earliest + boottime, latest + boottime
+        moment = self.moment(boot, boottime, claimed)
+        if boot in self.offsets:
+            return moment, moment
+        return min(moment, claimed), max(moment, claimed)
+
     def boottimes_before(self, moment: int) -> dict[str, int]:
         """By boot id, the boottime below which it was before that moment."""
         return {boot: moment - offset for boot, offset in self.offsets.items()}
 
     def claims_before(self, moment: int) -> int:
         """The same for what has no boot id: claimed times below this were before that moment."""
-        return _ALL if self.began < moment else moment
+        return EVER if self.began < moment else moment

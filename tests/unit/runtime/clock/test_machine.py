@@ -193,6 +193,16 @@ class ClockAgainstTruth(RuleBasedStateMachine):
                 assert moment <= self.machine.began[later[0]] + _UNNOTED + _EXACT
 
     @invariant()
+    def what_is_said_to_be_certain_is_true(self) -> None:
+        """Once a time has been known at all: before, the wall clock is all that there is."""
+        for one in self.recorded:
+            first, last = self.timeline.span(one.boot, one.boottime, one.claimed)
+            if self.known and min(self.known) <= one.boot:
+                assert first - _EXACT <= one.at <= last + _EXACT
+            if one.boot in self.known:
+                assert last - first <= 0
+
+    @invariant()
     def at_least_the_time_that_the_pole_ran_counts(self) -> None:
         for one in self.recorded:
             later = [ran for boot, ran in self.ran.items() if boot > one.boot]

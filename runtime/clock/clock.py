@@ -33,6 +33,7 @@ _PROVING = 3600 * _SECOND
 """For so long a synchronised clock must contradict what was known before it is believed."""
 _BEAT = 30 * _SECOND
 """How often the journal is written."""
+_LATELY = 30 * _DAY
 _MOST_ALARMS = 64
 _LAPSE = _DAY
 """After so long without synchronisation there is an alarm."""
@@ -105,8 +106,9 @@ class Clock:
         """Tell of which boots something is left: by boot id, the latest boottime of something,
         and the time (µs since 1970) that the wall clock showed then.
 
-        The journal forgets the others. One that it does not know, because it was lost, is taken in
-        with what the wall clock showed; but it was over before this boot began. Raises as ``read``.
+        The journal forgets others that were over weeks ago. One that it does not know, because it
+        was lost, is taken in with what the wall clock showed; but it was over before this boot
+        began. Raises as ``read``.
         """
         if self._notes is None:
             self.read()
@@ -116,7 +118,7 @@ class Clock:
         known = {boot.id for boot in notes.boots}
         unknown = sorted(boots.keys() - known, key=lambda name: boots[name][1])
         wanted = {*boots, notes.began_in, current.id}
-        kept = _without(notes.boots[:-1], wanted)
+        kept = _without(notes, wanted)
         if not unknown and len(kept) + 1 == len(known):
             return
         notes.boots = [*kept, *(_claimed(name, *boots[name]) for name in unknown), current]
@@ -244,15 +246,20 @@ def _begin(seen: Look, earlier: list[Boot]) -> Boot:
     )
 
 
-def _without(boots: list[Boot], wanted: set[str]) -> list[Boot]:
-    """Only these boots, and those without which less would be known of them."""
+def _without(notes: Notes, wanted: set[str]) -> list[Boot]:
+    """Of earlier boots these, those without which less would be known of them, and those that were
+    over lately: who tells what is wanted may have lost sight of some of it."""
+    current = notes.boots[-1]
+    lately = current.offset + current.last - _LATELY
+    offsets = _offsets(notes)
     kept: list[Boot] = []
     before: Boot | None = None
-    for boot in boots:
+    for boot in notes.boots[:-1]:
         is_claimed = boot.basis is Basis.CLAIMED
         is_known = not is_claimed and boot.basis is not Basis.COUNTED
         is_needed = is_known and before is not None and before.basis is Basis.COUNTED
-        if boot.id in wanted or is_needed:
+        is_late = offsets[boot.id] + boot.last > lately
+        if boot.id in wanted or is_needed or is_late:
             kept.append(boot)
             before = before if is_claimed else boot
         elif before is not None and boot.basis is Basis.COUNTED:
@@ -301,8 +308,8 @@ def _can_be_right(boot: Boot, seen: Look, wall: int) -> bool:
     )
 
 
-def _timeline(notes: Notes, seen: Look) -> Timeline:
-    """Each boot as it is known, but over before the next one began."""
+def _offsets(notes: Notes) -> dict[str, int]:
+    """Of each boot as it is known, but over before the next one began."""
     current = notes.boots[-1]
     offsets = {current.id: current.offset}
     uncertain: dict[str, tuple[int, int]] = {}
@@ -317,6 +324,22 @@ def _timeline(notes: Notes, seen: Look) -> Timeline:
             uncertain[boot.id] = min(boot.offset, latest), latest
         if boot.basis is not Basis.CLAIMED:
             next_began = offset
+    return offsets
+
+
+def _timeline(notes: Notes, seen: Look) -> Timeline:
+    current = notes.boots[-1]
+    offsets = _offsets(notes)
+    uncertain: dict[str, tuple[int, int]] = {}
+    # Where the present time is not known, neither is the latest at which the boots before can have
+    # been. Where none was ever known, the wall clock is all that there is.
+    is_bounded = current.basis is not Basis.COUNTED or not current.anchored
+    for boot in reversed(notes.boots):
+        if boot.basis is Basis.COUNTED and not (boot is current and is_bounded):
+            latest = offsets[boot.id] if is_bounded else EVER
+            uncertain[boot.id] = min(boot.offset, latest), latest
+        elif boot.basis is not Basis.CLAIMED:
+            is_bounded = True
     return Timeline(
         now=current.offset + seen.boottime,
         boot=seen.boot,

@@ -15,15 +15,13 @@ from runtime.clock.alarm import Alarm
 from runtime.clock.timeline import Basis
 from runtime.files import sync_folder
 
-_LONGEST = 4 * 1024 * 1024
-
 
 class Boot(msgspec.Struct, kw_only=True):
     """One start of the computer. Offsets are times (µs since 1970) at which its boottime was 0."""
 
     id: str
     last: int
-    """Boottime when it was last seen; later by the lengths of boots after it that were forgotten."""
+    """Boottime when it was seen last, and the lengths of boots after it that were forgotten."""
     offset: int
     """The best that is known; see ``basis``."""
     basis: Basis
@@ -63,8 +61,7 @@ class Journal:
         """What was written last; None where there is none yet. Raises ValueError where it is
         damaged, and OSError."""
         try:
-            with self._path.open("rb") as file:
-                data = file.read(_LONGEST)
+            data = self._path.read_bytes()
         except FileNotFoundError:
             return None
         body, _, digest = data.rpartition(b"\n")

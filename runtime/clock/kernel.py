@@ -40,7 +40,7 @@ class Look(NamedTuple):
 def boot_id() -> str:
     """Which start of the computer this is, 32 hexadecimal digits. A domain must have asked before
     its walls stand: the file can't be read later."""
-    return _BOOT_ID.read_text("ascii").strip().replace("-", "")
+    return _BOOT_ID.read_text("utf-8").strip().replace("-", "")
 
 
 def boottime() -> int:

@@ -128,6 +128,14 @@ def test_a_time_server_that_contradicts_itself_must_insist_for_an_hour(
     assert pole.run(2 * MINUTE).now == pole.machine.now + ahead
 
 
+def test_and_a_long_time_of_agreement_does_not_change_that(pole: Pole) -> None:
+    synchronised(pole)
+    pole.run(5 * DAY, each=HOUR)
+    pole.machine.error = MINUTE
+    assert pole.read().now == pole.machine.now
+    assert pole.faults() == [Fault.AHEAD]
+
+
 def test_one_that_changes_its_mind_or_falls_silent_begins_that_hour_anew(pole: Pole) -> None:
     synchronised(pole)
     pole.machine.error = DAY
@@ -260,6 +268,14 @@ def test_where_no_time_was_ever_known_a_plausible_clock_is_taken(
     assert pole.age(one) == SECOND
 
 
+def test_without_a_known_time_a_clock_that_goes_back_is_not_taken(tmp_path: Path) -> None:
+    pole = Pole(tmp_path)
+    pole.run(HOUR)
+    timeline = pole.reboot(HOUR, Battery.SET, step=-DAY)
+    assert timeline.now == START + HOUR + SECOND
+    assert pole.faults() == [Fault.BACK]
+
+
 def test_the_operator_may_vouch_for_the_battery_clock(tmp_path: Path) -> None:
     pole = Pole(tmp_path, battery_clock=True)
     assert pole.read().basis is Basis.BATTERY
@@ -270,6 +286,10 @@ def test_the_operator_may_vouch_for_the_battery_clock(tmp_path: Path) -> None:
     pole.machine.set_by(DAY)
     assert pole.run(3 * DAY, each=HOUR).now == pole.machine.now
     assert pole.faults() == [Fault.AHEAD]
+    # It counts whole seconds and drifts: somewhat behind is no fault, and time never goes back.
+    timeline = pole.reboot(0, Battery.SET, step=-DAY - 50 * SECOND)
+    assert (timeline.now, timeline.basis) == (pole.machine.now, Basis.BATTERY)
+    assert pole.faults() == []
 
 
 @pytest.mark.parametrize(
@@ -457,9 +477,45 @@ def test_it_is_written_twice_a_minute_at_most(pole: Pole) -> None:
 def test_boots_of_which_nothing_is_left_are_forgotten(pole: Pole) -> None:
     for _ in range(20):
         synchronised(pole)
-        pole.reboot(HOUR, Battery.GOOD)
+        pole.reboot(10 * DAY, Battery.GOOD)
+    synchronised(pole)
+    # But for the first, in which the journal was begun, and those of the last weeks: an index that
+    # was lost tells of none.
     pole.clock.account_for({})
-    assert len(pole.read().offsets) == 2
+    assert [int(boot, 16) for boot in sorted(pole.read().offsets)] == [0, 18, 19, 20]
+
+
+def test_but_not_those_by_which_it_is_known_how_old_others_are(pole: Pole) -> None:
+    """Something is held that was recorded when no time was known."""
+    pole.read()
+    one = pole.machine.record()
+    pole.reboot(HOUR, Battery.DEAD)
+    pole.run(3 * DAY, each=HOUR)
+    pole.reboot(HOUR, Battery.DEAD)
+    pole.clock.account_for({one.boot: (one.boottime, one.claimed)})
+    assert pole.age(one) == 3 * DAY + 2 * SECOND
+    synchronised(pole)
+    known = pole.machine.boot
+    for _ in range(2):
+        pole.reboot(20 * DAY, Battery.DEAD)
+        synchronised(pole)
+        pole.clock.account_for({one.boot: (one.boottime, one.claimed)})
+    assert pole.age(one) == 43 * DAY + 4 * SECOND
+    assert known in pole.read().offsets
+
+
+def test_one_that_the_journal_does_not_know_says_nothing_of_the_others(pole: Pole) -> None:
+    synchronised(pole)
+    one = pole.machine.record()
+    pole.reboot(DAY, Battery.GOOD)
+    synchronised(pole)
+    past, future = (5 * SECOND, START - 1000 * DAY), (5 * SECOND, START + 1000 * DAY)
+    pole.clock.account_for(
+        {one.boot: (one.boottime, one.claimed), "e" * 32: future, "f" * 32: past}
+    )
+    assert pole.age(one) == DAY + SECOND
+    assert pole.read().moment("f" * 32, *past) == START - 1000 * DAY
+    assert pole.read().moment("e" * 32, *future) == pole.machine.began[pole.machine.boot]
 
 
 def test_a_journal_that_cannot_be_read_is_not_overwritten(tmp_path: Path) -> None:

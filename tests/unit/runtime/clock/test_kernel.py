@@ -75,6 +75,7 @@ class Adjtimex:
         (0, 0x0001, True),
         (1, 0x2011, True),  # a leap second today
         (5, 0x2041, False),
+        (0, 0x0041, False),
         (5, 0x0040, False),
         (5, 0x2001, False),
     ],

@@ -14,6 +14,7 @@ from runtime.clock import Clock, Timeline
 from tests.unit.runtime.clock.machine import (
     DAY,
     HOUR,
+    MEMORY,
     MINUTE,
     SECOND,
     Battery,
@@ -23,8 +24,8 @@ from tests.unit.runtime.clock.machine import (
 
 _UNSEEN = 60 * SECOND
 """How long before a power cut the clock was read last, at most."""
-_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
-"""Where syncing costs nothing."""
+_UNNOTED = _UNSEEN + 30 * SECOND
+"""And how long before it the journal was written last."""
 _EXACT = 5 * SECOND
 """Leap seconds, of which there are two at most, and changes that pass for none."""
 
@@ -41,7 +42,7 @@ steps = st.one_of(
 class ClockAgainstTruth(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.folder = TemporaryDirectory(dir=_MEMORY)
+        self.folder = TemporaryDirectory(dir=MEMORY)
         self.path = Path(self.folder.name) / "clock.json"
         self.machine = Machine()
         self.clock = self.new_clock()
@@ -188,14 +189,25 @@ class ClockAgainstTruth(RuleBasedStateMachine):
         for one in self.recorded:
             later = [boot for boot in self.machine.began if boot > one.boot and boot in self.known]
             if later and self.machine.boot in self.known:
-                assert self.machine.now - self.age(one) <= self.machine.began[later[0]] + _UNSEEN
+                moment = self.machine.now - self.age(one)
+                assert moment <= self.machine.began[later[0]] + _UNNOTED + _EXACT
+
+    @invariant()
+    def what_is_said_to_be_certain_is_true(self) -> None:
+        """Once a time has been known at all: before, the wall clock is all that there is."""
+        for one in self.recorded:
+            first, last = self.timeline.span(one.boot, one.boottime, one.claimed)
+            if self.known and min(self.known) <= one.boot:
+                assert first - _EXACT <= one.at <= last + _EXACT
+            if one.boot in self.known:
+                assert last - first <= 0
 
     @invariant()
     def at_least_the_time_that_the_pole_ran_counts(self) -> None:
         for one in self.recorded:
             later = [ran for boot, ran in self.ran.items() if boot > one.boot]
             ran = sum(later) + self.ran[one.boot] - one.boottime
-            assert self.age(one) >= ran - _EXACT - _UNSEEN * len(later)
+            assert self.age(one) >= ran - _EXACT - _UNNOTED * len(later)
 
 
 ClockAgainstTruth.TestCase.settings = settings(

@@ -6,7 +6,6 @@ __all__ = ["KEEP", "SECOND", "Pole", "PowerCut", "Truth"]
 
 import os
 import random
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -280,13 +279,21 @@ class Pole:
 
     # -- what people do ---------------------------------------------------------------------
 
+    @contextmanager
+    def on_another_computer(self) -> Iterator[None]:
+        left_over, self.plug.left = self.plug.left, None
+        yield
+        self.plug.left = left_over
+
     def hold(self, start: int, end: int, *, accepted: bool) -> None:
         start, end = start // SECOND * SECOND, end // SECOND * SECOND
         camera = self.chance.choice(["", *PLACES])
         places = (PLACES[camera],) if camera else tuple(sorted(set(PLACES.values())))
-        signed = self.holder.place(
-            start, end, places=places, cameras=(camera,) if camera else (), accepted=accepted
-        )
+        cameras = (camera,) if camera else ()
+        with self.on_another_computer():
+            signed = self.holder.place(
+                start, end, places=places, cameras=cameras, accepted=accepted
+            )
         assert isinstance(signed.order, HoldPlace)
         self.orders.append(Order(signed, signed.order, start, end))
         self.tally.holds += 1
@@ -294,9 +301,9 @@ class Pole:
     def release(self) -> None:
         if self.orders:
             order = self.orders.pop(self.chance.randrange(len(self.orders)))
-            with suppress(sqlite3.Error):
+            with self.on_another_computer():
                 self.holder.decide(order.signed)
-            self.holder.release(order.signed)
+                self.holder.release(order.signed)
 
     def synchronise(self) -> None:
         self.machine.synchronise()
@@ -328,8 +335,20 @@ class Pole:
                 age = self.machine.now - truth.start
                 if what == "expired" or free >= RESERVE:
                     assert age >= KEEP - SECOND, f"{truth} was {age / DAY} days old"
+            if what == "for_room" and gone:
+                self._check_order([truth for truth in gone if truth.boot in self.known_boots])
             if what != "expired or for_room":
                 setattr(self.tally, what, getattr(self.tally, what) + len(gone))
+
+    def _check_order(self, gone: list[Truth]) -> None:
+        """Of those that might have gone, none that stays is older."""
+        timeline = self.retention.recordings.time()
+        for truth in self.there.values():
+            earliest, latest = timeline.span(truth.boot, truth.boottime, truth.start)
+            may_go = truth.end is not None and truth.boot in self.known_boots
+            if may_go and not any(one.may_cover(truth, earliest, latest) for one in self.orders):
+                younger = [one for one in gone if one.start > truth.start]
+                assert not younger, f"{younger[0]} went for room before {truth}"
 
     def check_limits(self) -> None:
         """Right after a sweep, nothing is older than it may be, but what is held."""

@@ -74,8 +74,8 @@ def require_responsible(
         if place not in managers.places:
             raise DisclosureRefused(
                 Refusal.PLACE,
-                "no manager is named for a place that the order names (guideline 7.3(2)). Accepted: "
-                f"{', '.join(sorted(managers.places))}.",
+                "no manager is named for a place that the order names (guideline 7.3(2)). "
+                f"Accepted: {', '.join(sorted(managers.places))}.",
             )
         if lacking := managers.lacking(place, now):
             roles = " and no ".join(role.value for role in lacking)
@@ -87,7 +87,8 @@ def require_responsible(
     if not signer.answers_for(request.places):
         raise DisclosureRefused(
             Refusal.PLACE,
-            f"{signer.name} does not answer for every place named (guideline 7.3(2)). Accepted of {signer.name}: {', '.join(signer.places)}.",
+            f"{signer.name} does not answer for every place named (guideline 7.3(2)). Accepted of "
+            f"{signer.name}: {', '.join(signer.places)}.",
         )
 
 

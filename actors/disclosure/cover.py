@@ -71,8 +71,8 @@ _KINDS = {
 }
 _LEFT_OUT = {
     Why.UNOPENED: Words(
-        "映像はありますが、管理者の鍵が破棄されており、だれにも開けられません",
-        "Recorded, but its key was destroyed: nobody can open it",
+        "記録されましたが、管理者が持つ鍵では開けられません（その日の鍵が破棄された場合など）",
+        "Recorded, but the manager has no key that opens it, as when its day’s key was destroyed",
     ),
     Why.CHANGED: Words(
         "ポールが署名したものと違うため、入れていません",

@@ -27,7 +27,8 @@ def prove_orders(ledger: LedgerFolder, orders: Sequence[SignedOrder]) -> list[In
         if missing:
             raise DisclosureRefused(
                 f"the ledger in {ledger.folder} has no signed entry of the "
-                f"{missing[0].order.kind}, and nothing is opened that does not stand there (guideline 7.3(1)). If it was "
+                f"{missing[0].order.kind}, and nothing is opened that does not stand there "
+                "(guideline 7.3(1)). If it was "
                 "accepted just now, try again in a moment; of a copy, make it again"
             )
         return [ledger.prove(places[numbers_of(one.id)]) for one in orders]

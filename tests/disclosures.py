@@ -45,7 +45,7 @@ EVENT = datetime(2026, 11, 30, 12, tzinfo=UTC)
 _PLACES = ("crossing", "park")
 
 
-def request_order(pole: str, recipient: str, **fields: Any) -> DisclosureRequest:
+def request_order(pole: str, **fields: Any) -> DisclosureRequest:
     """A request that nothing speaks against: five minutes about the event."""
     return DisclosureRequest(
         **{
@@ -62,7 +62,6 @@ def request_order(pole: str, recipient: str, **fields: Any) -> DisclosureRequest
             "event_end": EVENT,
             "start": EVENT - timedelta(minutes=2),
             "end": EVENT + timedelta(minutes=3),
-            "recipient": recipient,
             **fields,
         }
     )
@@ -181,7 +180,8 @@ class Site:
         )
 
     def request(self, **fields: Any) -> DisclosureRequest:
-        return request_order(self.pole, str(self.guest.to_public()), **fields)
+        recipient = str(self.guest.to_public())
+        return request_order(self.pole, **{"recipient": recipient, **fields})
 
     def ask(self, order: Order, key: SigningKey) -> tuple[SignedOrder, Ruling]:
         """Have the custodian decide, and the ledger note it."""

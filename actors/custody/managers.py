@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["CustodianSettings", "Facility", "Manager", "Managers", "PublicKey", "Role"]
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Annotated
 
 import msgspec
 
-from actors.custody.order import SignedOrder
+from actors.custody.order import CameraName, SignedOrder
 from runtime import Duration, PlaceName, Settings, Word
 from runtime.errors import NoteRefused
 from runtime.ledger.note import SignatureType, VerifierKey
@@ -49,6 +49,7 @@ class PublicKey:
 
 
 class _Term(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: Word
     places: _Places
     """Where."""
     since: date = msgspec.field(name="from")
@@ -66,10 +67,9 @@ class _Term(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Manager(_Term, frozen=True, kw_only=True):
-    """Somebody who answers for the cameras of some places, for a term."""
+    """Somebody who answers for the cameras of some places, for a term. The name is that of the
+    role, such as ``site-manager``, and not of the person: it stands in logs."""
 
-    name: Word
-    """Of the role, such as ``site-manager``, and not of the person: it stands in logs."""
     role: Role
     key: PublicKey
     """Of the same name."""
@@ -89,7 +89,6 @@ class Manager(_Term, frozen=True, kw_only=True):
 class Facility(_Term, frozen=True, kw_only=True):
     """An operator of a building with which there is a confidentiality agreement (7.2(1) ③)."""
 
-    name: Word
     agreement: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     """Number of the agreement, by which it is found on file. Its term is from … until."""
 
@@ -98,6 +97,8 @@ class CustodianSettings(Settings, frozen=True, kw_only=True):
     """Who may order what."""
 
     managers: Annotated[tuple[Manager, ...], msgspec.Meta(max_length=256)]
+    cameras: dict[CameraName, PlaceName]
+    """The place of each camera that records: ``cameras = { camera = "entrance" }``."""
     facilities: Annotated[tuple[Facility, ...], msgspec.Meta(max_length=256)] = ()
     look: Duration = Duration(1)
     """How often to look for new orders."""
@@ -119,6 +120,17 @@ class CustodianSettings(Settings, frozen=True, kw_only=True):
 
     def headline(self) -> str:
         return f"{len(self.managers)} managers"
+
+    def misfits(self, places: Collection[str], actors: Mapping[str, str]) -> Iterable[str]:
+        for term in (*self.managers, *self.facilities):
+            for place in term.places:
+                if place not in places:
+                    yield f"{term.name} is named for the place {place!r}, which is not declared"
+        for camera, place in self.cameras.items():
+            if camera not in actors:
+                yield f"it names the camera {camera!r}, and no actor has that name"
+            elif actors[camera] != place:
+                yield f"it names the place {place!r} for {camera!r}, which is elsewhere"
 
 
 class Managers:

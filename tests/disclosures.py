@@ -13,7 +13,7 @@ from typing import Any
 
 from pyrage import x25519
 
-from actors.custody.disclosure import Accepted, Disclosures, Ruling, decide_disclosure
+from actors.custody.disclosure import Accepted, Disclosures, decide_disclosure
 from actors.custody.managers import CustodianSettings, Facility, Manager, Managers, PublicKey, Role
 from actors.custody.order import (
     DisclosureApproval,
@@ -23,6 +23,7 @@ from actors.custody.order import (
     SignedOrder,
     sign_order,
 )
+from actors.custody.ruling import Ruling
 from actors.disclosure.keys import PoleKeys
 from actors.disclosure.package import Job, Made, make_package
 from actors.disclosure.proofs import prove_orders
@@ -100,6 +101,7 @@ class Site:
             SigningKey.generate, ("site-manager", "site-deputy", "other-manager")
         )
         self.settings = CustodianSettings(
+            cameras={"camera-0": "crossing", "camera-1": "crossing", "camera-2": "park"},
             managers=(
                 _manager(self.site, Role.MANAGER),
                 _manager(self.deputy, Role.DEPUTY),
@@ -186,7 +188,7 @@ class Site:
     def ask(self, order: Order, key: SigningKey) -> tuple[SignedOrder, Ruling]:
         """Have the custodian decide, and the ledger note it."""
         signed = sign_order(order, key)
-        cameras = {"camera-0": "crossing", "camera-1": "crossing", "camera-2": "park"}
+        cameras = self.settings.cameras
         ruling = decide_disclosure(signed, self.past, self.managers, self.now, cameras=cameras)
         if ruling.why is None:
             self.past.add(Accepted(signed, self.now))

@@ -139,7 +139,7 @@ def test_a_request_is_refused_with_its_clause(site: Site, case: str) -> None:
         {"cameras": ("camera-0", "camera-1")},
         {
             "written_end": NOW,
-            "event_start": NOW,
+            "event_start": NOW - HOUR / 4,
             "event_end": NOW,
             "start": NOW - HOUR / 2,
             "end": NOW,

@@ -94,7 +94,7 @@ def make_package(job: Job, target: Path) -> Made:
     part = target.with_name(f".{target.name}{_PART}")
     if target.exists():
         raise DisclosureRefused(
-            f"{target} is there already, and is not overwritten. Name another folder by --to."
+            f"{target} is there already, and is not overwritten. Name another folder."
         )
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(mode=0o700, parents=True)

@@ -79,10 +79,8 @@ def listing(
     return lines or ["nothing is requested."]
 
 
-def _state(
-    id: str, exports: Mapping[str, Accepted], approval: Accepted | None, now: datetime
-) -> str:
-    if id in exports:
+def _state(is_exported: bool, approval: Accepted | None, now: datetime) -> str:
+    if is_exported:
         return "exported"
     if approval is None:
         return "waits for another manager's approval"

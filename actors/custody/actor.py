@@ -222,7 +222,10 @@ def _turned_into(ruling: Ruling, kind: str, why: Refusal | None, text: str) -> R
     receipt = ruling.receipt
     if isinstance(receipt, HoldChanged):
         step = _HOLD_STEPS[kind] if why is None else HoldStep.REFUSED
-        receipt = msgspec.structs.replace(receipt, step=step, why=why)
+        hold = receipt.order if kind == HoldPlace.kind else receipt.hold
+        if step is HoldStep.REFUSED and kind == HoldPlace.kind:
+            hold = None
+        receipt = msgspec.structs.replace(receipt, step=step, why=why, hold=hold)
     elif receipt is not None:
         taken = _DISCLOSURE_STEPS[kind] if why is None else DisclosureStep.REFUSED
         receipt = msgspec.structs.replace(receipt, step=taken, why=why)

@@ -165,6 +165,7 @@ def sent(signed: SignedOrder, box: PoleBox, patience: float) -> int:
         print(f"✗ {signed.order.kind}, refused: {outcome.said}", file=sys.stderr)
     else:
         print(f"✓ {signed.order.kind}, accepted: {outcome.said}")
+    print(f"  order      {signed.id}")
     for line in about(signed):
         print(f"  {line}")
     entry = box.entry_of(signed, patience)

@@ -85,7 +85,7 @@ def _receipt(
         step=steps[type(order)] if why is None else HoldStep.REFUSED,
         why=why,
         order=numbers_of(signed.id),
-        hold=numbers_of(hold),
+        hold=numbers_of(hold) if why is None or hold != signed.id else None,
         ground=placed.ground if placed is not None else None,
         document=numbers_of(hashlib.sha256(number.encode()).hexdigest()) if number else None,
         # Only names of the configuration: an order could carry anything as a place's name.

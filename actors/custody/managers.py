@@ -6,7 +6,6 @@ __all__ = ["CustodianSettings", "Facility", "Manager", "Managers", "PublicKey", 
 
 import enum
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Annotated
@@ -29,11 +28,19 @@ class Role(enum.Enum):
     DEPUTY = "deputy"
 
 
-@dataclass(frozen=True, slots=True)
 class PublicKey:
     """A person's verifier key, as ``smartpole keys signer`` prints it: ``NAME+ID+KEY``."""
 
-    verifier: VerifierKey
+    __slots__ = ("verifier",)
+
+    def __init__(self, verifier: VerifierKey) -> None:
+        self.verifier = verifier
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PublicKey) and self.verifier == other.verifier
+
+    def __hash__(self) -> int:
+        return hash(self.verifier)
 
     @classmethod
     def from_text(cls, text: str, folder: Path) -> PublicKey:

@@ -15,7 +15,6 @@ from actors.custody.order import (
     DisclosureApproval,
     DisclosureExport,
     DisclosureOpening,
-    DisclosureRequest,
     HoldPlace,
     HoldRelease,
     HoldReview,
@@ -28,17 +27,14 @@ _SHOWN = 12
 
 
 def about(signed: SignedOrder) -> Iterator[str]:
-    """What an order is about, a line each."""
+    """What an order is about, a line each. A hold or a request is called by its order's id."""
     order = signed.order
     if isinstance(order, HoldPlace):
-        yield f"hold       {signed.id[:_SHOWN]}"
         yield from _facts(order, order.review)
     elif isinstance(order, HoldReview | HoldRelease):
         yield f"hold       {order.hold[:_SHOWN]}"
         if isinstance(order, HoldReview):
             yield f"review     {_time(order.review)}"
-    elif isinstance(order, DisclosureRequest):
-        yield f"request    {signed.id[:_SHOWN]}"
     elif isinstance(order, DisclosureApproval | DisclosureOpening | DisclosureExport):
         yield f"request    {order.request[:_SHOWN]}"
 

@@ -12,7 +12,7 @@ __all__ = [
 ]
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 from actors.custody.managers import Manager, Managers
 from actors.custody.order import DisclosureRequest, Purpose
@@ -20,6 +20,7 @@ from actors.custody.ruling import OrderRefused, require_staffed
 from actors.ledger.receipts import Ground, Refusal
 from actors.recorder.age import Recipient
 
+_JAPAN = timezone(timedelta(hours=9))
 MARGIN = timedelta(minutes=30)
 """So far before and after what is looked for may be asked for."""
 LONGEST_EVENT = timedelta(hours=24)
@@ -34,7 +35,7 @@ _GROUNDS = (
 
 def spell_time(moment: datetime) -> str:
     """A time for people."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{moment.astimezone(_JAPAN):%Y-%m-%d %H:%M:%S} (Japan)"
 
 
 # -- who ----------------------------------------------------------------------------------------

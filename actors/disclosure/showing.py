@@ -42,7 +42,7 @@ def facts(request: DisclosureRequest) -> Iterator[str]:
     yield f"where      {', '.join(request.places)}: {', '.join(request.cameras)}"
     yield f"time       {_span(request.start, request.end)}"
     yield f"happened   {_span(request.event_start, request.event_end)}"
-    yield f"document   {_span(request.written_start, request.written_end)}"
+    yield f"written    {_span(request.written_start, request.written_end)}"
     yield f"recipient  {request.recipient}"
 
 

@@ -80,14 +80,14 @@ REFUSED: dict[str, tuple[dict[str, Any], Refusal, str]] = {
     "more than the document names, before": (
         {"written_start": EVENT},
         Refusal.RANGE,
-        r"wider than the document.*2026-11-30 12:00:00 UTC to",
+        r"wider than the document.*2026-11-30 21:00:00 \(Japan\) to",
     ),
     "more than the document names, after": ({"written_end": EVENT}, Refusal.RANGE, r"7\.2\(1\)"),
     "more than what happened needs, before": (
         {"start": EVENT - MARGIN - timedelta(seconds=1)},
         Refusal.RANGE,
-        r"wider than what happened needs.*Accepted: from 2026-11-30 11:30:00 UTC to "
-        r"2026-11-30 12:30:00 UTC at most",
+        r"wider than what happened needs.*Accepted: from 2026-11-30 20:30:00 \(Japan\) to "
+        r"2026-11-30 21:30:00 \(Japan\) at most",
     ),
     "more than what happened needs, after": (
         {"end": EVENT + MARGIN + timedelta(seconds=1)},
@@ -279,7 +279,7 @@ def test_an_approval_expires(site: Site) -> None:
     site.now += OPEN_WITHIN + timedelta(seconds=1)
     _, ruling = site.ask(site.opening(request), site.site)
     assert ruling.why is Refusal.EXPIRED
-    assert "2026-12-08 03:00:00 UTC" in ruling.text
+    assert "2026-12-08 12:00:00 (Japan)" in ruling.text
 
 
 def _export(site: Site, request: str, package: str = "ab" * 32, **fields: Any) -> DisclosureExport:

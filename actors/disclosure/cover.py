@@ -74,6 +74,10 @@ _LEFT_OUT = {
         "記録されましたが、管理者が持つ鍵では開けられません（その日の鍵が破棄された場合など）",
         "Recorded, but the manager has no key that opens it, as when its day’s key was destroyed",
     ),
+    Why.TORN: Words(
+        "記録の始まりで停電などにより途切れ、映像が残っていません",
+        "It breaks off before its first picture, as after a power failure",
+    ),
     Why.CHANGED: Words(
         "ポールが署名したものと違うため、入れていません",
         "Left out, because it is not what the pole signed",

@@ -205,7 +205,7 @@ class _Maker:
         is_signed = (done.original_size, done.original) == (manifest.size, manifest.sha256)
         if not is_signed or not done.readable:
             path.unlink()
-            return Why.CHANGED
+            return Why.TORN if is_signed else Why.CHANGED
         self._sums[video_path(piece.what)] = done.digest
         self._put(header_path(piece.what), done.header)
         self._films.append(

@@ -28,6 +28,7 @@ _MISSING = {
     Kind.OPEN.value: "still being written, or cut off by a power failure: not signed yet",
     Kind.UNACCOUNTED.value: "nothing that the pole signed tells of it",
     Why.UNOPENED.value: "recorded; the manager says that no key of theirs opens it",
+    Why.TORN.value: "recorded; it breaks off before its first picture",
     Why.CHANGED.value: "recorded; the manager says that the file was not what the pole signed",
     Why.ABSENT.value: "recorded; the manager says that the file was not there",
 }

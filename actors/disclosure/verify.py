@@ -126,8 +126,8 @@ class _Verifier:
         return self._found
 
     def _say(self, kind: str, what: str, text: str) -> None:
-        if any((one.kind, one.what) == (kind, what) for one in self._found.findings):
-            return  # the first is the plainest
+        if kind in ("added", "removed") and any(one.what == what for one in self._found.findings):
+            return  # one reason for that is enough
         self._found.findings.append(Finding(kind, what, text))
 
     # -- files ------------------------------------------------------------------------------------

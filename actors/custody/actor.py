@@ -166,8 +166,7 @@ class Custodian(Actor, domain=Domain.SECURITY):
             register = HoldRegister.of(contents)
             return decide_hold(signed, register, self._managers, now, cameras=cameras)
         past = Disclosures(Accepted(one, at) for one, at in _accepted(contents))
-        ruled = decide_disclosure(signed, past, self._managers, now, cameras=cameras)
-        return Ruling(*ruled)
+        return decide_disclosure(signed, past, self._managers, now, cameras=cameras)
 
     # -- reporting ------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Orders for tests: people with keys, a configuration that names them, and what they sign."""
+"""People who sign orders, for tests: their keys, a configuration that names them, an order."""
 
 from __future__ import annotations
 

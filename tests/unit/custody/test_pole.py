@@ -17,12 +17,15 @@ from actors.custody.actor import Custodian
 from actors.custody.box import BOX
 from actors.ledger.actor import LedgerKeeper
 from actors.ledger.receipts import HoldChanged, HoldStep, Refusal
+from actors.recorder.capability import RecordingStore
+from actors.retention.actor import Retention
 from runtime.cli import main
 from runtime.ledger.audit import LedgerFolder
 from runtime.ledger.files import ENTRIES, public_key
 from runtime.ledger.writer import ledger_folder
 from runtime.pole import Pole
 from tests.poles import actor_status, eventually, running_pole
+from tests.recordings import storage
 
 pytestmark = pytest.mark.real_time
 
@@ -49,10 +52,24 @@ from = 2020-01-01
 until = 2100-01-01
 key = "DEPUTY"
 
+[actors.retention]
+type = "retention"
+grants = ["RecordingExpiry", "HoldsView"]
+settings = { sweep = "100ms", reserve = "1MB" }
+
 [actors.ledger]
 type = "ledger"
 grants = ["Ledger", "BlueprintView"]
 
+[[channels]]
+from = "retention.deletions"
+to = "ledger.receipts"
+[[channels]]
+from = "retention.room_alarms"
+to = "ledger.receipts"
+[[channels]]
+from = "retention.clock_alarms"
+to = "ledger.receipts"
 [[channels]]
 from = "custodian.holds"
 to = "ledger.receipts"
@@ -86,7 +103,7 @@ class Site:
         text = CONFIGURATION
         for word, key in (("MANAGER", self.manager), ("DEPUTY", self.deputy)):
             text = text.replace(word, key.with_name(f"{key.name}.pub").read_text().strip())
-        types = {"custodian": Custodian, "ledger": LedgerKeeper}
+        types = {"custodian": Custodian, "retention": Retention, "ledger": LedgerKeeper}
         with structlog.testing.capture_logs() as self.log:
             async with running_pole(self.folder, text, types) as pole:
                 await eventually(pole.ready.is_set)
@@ -98,13 +115,29 @@ class Site:
         status = await trio.to_thread.run_sync(main, [str(one) for one in arguments])
         return Said(status, *self._capsys.readouterr())
 
-    async def place(self, *arguments: str, ground: str = "authority", wait: str = "10s") -> Said:
-        now = datetime.now(UTC)
+    def record(self, ago: timedelta) -> str:
+        """A segment of a minute that began so long ago."""
+        begun = int((datetime.now(UTC) - ago).timestamp()) * 1_000_000
+        segment = storage(RecordingStore, self.folder / "state" / "security").open_segment(
+            place="crossing", started_at=begun, codec="h264", width=64, height=48
+        )
+        segment.write(b"ciphertext")
+        segment.finish(begun + 60_000_000)
+        return segment.name
+
+    def recorded(self) -> set[str]:
+        return {path.name for path in (self.folder / "state" / "security").glob("*.age")}
+
+    async def place(
+        self, *arguments: str, ground: str = "authority", wait: str = "10s", ago: int = 0
+    ) -> Said:
+        """Hold what was recorded in the day that ended so many days ago."""
+        now = datetime.now(UTC) - timedelta(days=ago)
         what = (
             *("--ground", ground, "--document", DOCUMENT, "--authority", "新宿警察署"),
             *("--place", "crossing", "--from", f"{now - timedelta(days=1):%Y-%m-%dT%H:%MZ}"),
             *("--until", f"{now:%Y-%m-%dT%H:%MZ}", "--wait", wait),
-            *("--review", f"{now + timedelta(days=30):%Y-%m-%d}"),
+            *("--review", f"{datetime.now(UTC) + timedelta(days=30):%Y-%m-%d}"),
         )
         where = [] if arguments else [str(self.configuration), "--key", str(self.manager)]
         return await self.says("hold", "place", *where, *arguments, *what)
@@ -179,6 +212,24 @@ async def test_a_pole_that_is_off_finds_the_order_when_it_starts(site: Site) -> 
     assert [one.step for one in site.ledger()] == [HoldStep.PLACED]
 
 
+async def test_held_recordings_outlive_their_two_weeks_until_they_are_released(site: Site) -> None:
+    async with site.pole():
+        pass
+    held = site.record(timedelta(days=15, hours=12))
+    site.record(timedelta(days=17, hours=12))
+    young = site.record(timedelta(days=13))
+    assert (await site.place(wait="0", ago=15)).status == 3
+    async with site.pole():
+        assert site.recorded() == {held, young}, "the first sweep is over before the pole is ready"
+        await eventually(lambda: site.ledger())
+        (hold,) = await site.held()
+        deputy = (str(site.configuration), "--key", str(site.deputy), "--hold", hold)
+        assert (await site.says("hold", "release", *deputy)).status == 0
+        await eventually(lambda: site.recorded() == {young})
+    assert (await site.says("ledger", "verify", str(site.configuration))).status == 0
+    assert [one.step for one in site.ledger()] == [HoldStep.PLACED, HoldStep.RELEASED]
+
+
 async def test_a_receipt_that_a_power_cut_took_is_given_again(site: Site) -> None:
     async with site.pole():
         assert (await site.place()).status == 0
@@ -186,8 +237,8 @@ async def test_a_receipt_that_a_power_cut_took_is_given_again(site: Site) -> Non
     assert [one.step for one in site.ledger()] == [HoldStep.PLACED]
     for path in (*where.iterdir(), *(site.folder / "state" / "run").glob("ledger*")):
         path.unlink()  # as if all that had not reached the disk
-    async with site.pole() as pole:
-        await eventually(lambda: actor_status(pole, "ledger").readings["entries_appended"])
+    async with site.pole():
+        await eventually(lambda: site.ledger())
     assert [one.step for one in site.ledger()] == [HoldStep.PLACED]
 
 

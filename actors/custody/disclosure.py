@@ -13,7 +13,6 @@ __all__ = [
     "REQUEST_FOR",
     "Accepted",
     "Disclosures",
-    "Ruling",
     "decide_disclosure",
 ]
 
@@ -23,11 +22,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from actors.custody.disclosure_request import (
-    DisclosureRefused,
     require_ground,
     require_request,
     require_responsible,
-    signer_in_term,
     spell_time,
 )
 from actors.custody.managers import Manager, Managers
@@ -39,6 +36,7 @@ from actors.custody.order import (
     Order,
     SignedOrder,
 )
+from actors.custody.ruling import OrderRefused, Ruling, signer_in_term
 from actors.ledger.receipts import Disclosed, DisclosureStep, Refusal, numbers_of
 
 REQUEST_FOR = timedelta(days=14)
@@ -83,23 +81,13 @@ class Disclosures:
                 pass
 
 
-class Ruling(NamedTuple):
-    """What was decided. ``why`` is None where it was accepted."""
-
-    why: Refusal | None
-    text: str
-    """For whoever asked."""
-    receipt: Disclosed
-    """For the ledger, refused or not."""
-
-
 def decide_disclosure(
     signed: SignedOrder,
     past: Disclosures,
     managers: Managers,
     now: datetime,
     *,
-    cameras: Mapping[str, str] | None = None,
+    cameras: Mapping[str, str],
 ) -> Ruling:
     """Decide an order of one of the four kinds, which is meant for this pole.
 
@@ -115,14 +103,14 @@ def decide_disclosure(
     try:
         signer = signer_in_term(signed, managers, now)
         if isinstance(order, DisclosureRequest):
-            require_request(order, signer, managers, now, cameras or {})
+            require_request(order, signer, managers, now, cameras)
             text = (
                 "the request is accepted. It opens nothing yet: another manager must approve it "
                 f"within {REQUEST_FOR.days} days"
             )
         else:
             text = _go_on(signed, request_id, signer, past, managers, now)
-    except DisclosureRefused as refusal:
+    except OrderRefused as refusal:
         why, text = refusal.why, str(refusal)
     return Ruling(why, text, _receipt(signed, request_id, request, why, managers))
 
@@ -178,7 +166,7 @@ def _go_on(
     order = signed.order
     known = past.requests.get(request_id)
     if known is None:
-        raise DisclosureRefused(
+        raise OrderRefused(
             Refusal.UNKNOWN,
             "there is no accepted request of that id. See: smartpole disclose list.",
         )
@@ -192,7 +180,7 @@ def _go_on(
         return _approve(known, request_id, signer, past, managers, now)
     approval = past.approvals.get(request_id)
     if approval is None:
-        raise DisclosureRefused(
+        raise OrderRefused(
             Refusal.UNKNOWN,
             "the request is not approved. Another manager than the requester approves it: "
             "smartpole disclose approve (guideline 7.2(1)).",
@@ -213,18 +201,16 @@ def _approve(
     now: datetime,
 ) -> str:
     if request_id in past.approvals:
-        raise DisclosureRefused(
-            Refusal.REPEATED, "the request is approved already; once is enough."
-        )
+        raise OrderRefused(Refusal.REPEATED, "the request is approved already; once is enough.")
     requester = managers.signer_of(known.signed)
     if requester is None or requester.name == signer.name or signer.key == requester.key:
-        raise DisclosureRefused(
+        raise OrderRefused(
             Refusal.SAME_PERSON,
             f"{signer.name} requested this, and can't approve it too: two people decide "
             "(guideline 7.2(1)). Accepted: another manager or deputy of the place.",
         )
     if now > known.at + REQUEST_FOR:
-        raise DisclosureRefused(
+        raise OrderRefused(
             Refusal.EXPIRED,
             f"the request was made {spell_time(known.at)}, and could be approved for "
             f"{REQUEST_FOR.days} days. Accepted: a new request.",
@@ -244,18 +230,18 @@ def _open(
     until: datetime,
 ) -> str:
     if request_id in past.openings:
-        raise DisclosureRefused(
+        raise OrderRefused(
             Refusal.REPEATED,
             "this approval was used already, and is good for one export. Accepted: a new request "
             "(guideline 7.2(1)).",
         )
     if now > until:
-        raise DisclosureRefused(
+        raise OrderRefused(
             Refusal.EXPIRED,
             f"the approval was good until {spell_time(until)}. Accepted: a new request.",
         )
     if order.key != str(signer.key.verifier):
-        raise DisclosureRefused(
+        raise OrderRefused(
             Refusal.SIGNATURE,
             "the order names another public key than the one that signed it.",
         )
@@ -272,25 +258,25 @@ def _export(
 ) -> str:
     opening = past.openings.get(request_id)
     if opening is None:
-        raise DisclosureRefused(
+        raise OrderRefused(
             Refusal.UNKNOWN,
             "nothing was opened for that request, so that there can't be a package of it. Find "
             "out where this one comes from (guideline 7.3(1)).",
         )
     if request_id in past.exports:
-        raise DisclosureRefused(
+        raise OrderRefused(
             Refusal.REPEATED,
             "there is a package for this approval already, and one is all that it is good for. "
             "Find out where this second one comes from (guideline 7.2(1), 7.3(1)).",
         )
     opener = managers.signer_of(opening.signed)
     if opener is None or opener.name != signer.name:
-        raise DisclosureRefused(
+        raise OrderRefused(
             Refusal.SIGNATURE,
             "the recordings were opened by somebody else than who says to have made the package.",
         )
     if order.made > until:
-        raise DisclosureRefused(
+        raise OrderRefused(
             Refusal.EXPIRED,
             f"the package was made after {spell_time(until)}, up to which the approval was good.",
         )

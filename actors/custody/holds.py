@@ -51,7 +51,8 @@ class Hold:
         """See ``Holds.covers``."""
         until = start + UNKNOWN_END if end is None else max(end, start)
         return (
-            start < self.end
+            self.start < self.end
+            and start < self.end
             and until >= self.start
             and (not place or place in self.order.places)
             and (not camera or not self.order.cameras or camera in self.order.cameras)

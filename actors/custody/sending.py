@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PoleBox", "key_from", "order_in", "pole_key_in", "write_order"]
+__all__ = ["PoleBox", "key_from", "order_in", "orders_in_ledger", "pole_key_in", "write_order"]
 
 import stat
 import time
@@ -71,20 +71,8 @@ class PoleBox:
         return outcome
 
     def in_ledger(self) -> dict[tuple[int, ...], int]:
-        """Which entry of the ledger tells of an order, by the order's id as numbers; the first,
-        where there are several. Not verified: `smartpole ledger verify` does that."""
-        folder = ledger_folder(self._state)
-        found: dict[tuple[int, ...], int] = {}
-        try:
-            ledger = LedgerFolder(folder, public_key(folder))
-            for index, _, entry in ledger.entries(
-                wanted=lambda record: record.kind in ("hold", "disclosure")
-            ):
-                if isinstance(entry, HoldChanged | Disclosed):
-                    found.setdefault(entry.order, index)
-        except (LedgerDamaged, LedgerRefused, LedgerTrouble, NoteRefused):
-            pass  # whoever wants to know verifies it
-        return found
+        """See ``orders_in_ledger``."""
+        return orders_in_ledger(self._state)
 
     def entry_of(self, signed: SignedOrder, patience: float) -> int | None:
         """The ledger's entry about an order, once it is there."""
@@ -93,6 +81,23 @@ class PoleBox:
         while (index := self.in_ledger().get(wanted)) is None and time.monotonic() < until:
             time.sleep(_LOOK)
         return index
+
+
+def orders_in_ledger(state: Path) -> dict[tuple[int, ...], int]:
+    """Which entry of the ledger tells of an order, by the order's id as numbers; the first, where
+    there are several. Not verified: `smartpole ledger verify` does that."""
+    folder = ledger_folder(state)
+    found: dict[tuple[int, ...], int] = {}
+    try:
+        ledger = LedgerFolder(folder, public_key(folder))
+        for index, _, entry in ledger.entries(
+            wanted=lambda record: record.kind in ("hold", "disclosure")
+        ):
+            if isinstance(entry, HoldChanged | Disclosed):
+                found.setdefault(entry.order, index)
+    except (LedgerDamaged, LedgerRefused, LedgerTrouble, NoteRefused):
+        pass  # whoever wants to know verifies it
+    return found
 
 
 def pole_key_in(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Holds in plain words, for an operator's terminal. What stands there goes into no log."""
+"""Orders and holds in plain words, for a terminal. What stands there goes into no log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ import msgspec
 
 from actors.custody.box import BoxContents, Decided
 from actors.custody.holds import Hold, HoldRegister, holds_in
-from actors.custody.order import HoldPlace, HoldRelease, HoldReview, SignedOrder
+from actors.custody.order import (
+    DisclosureApproval,
+    DisclosureExport,
+    DisclosureOpening,
+    HoldPlace,
+    HoldRelease,
+    HoldReview,
+    SignedOrder,
+)
 from actors.ledger.receipts import numbers_of
 
 _JAPAN = timezone(timedelta(hours=9))
@@ -19,7 +27,7 @@ _SHOWN = 12
 
 
 def about(signed: SignedOrder) -> Iterator[str]:
-    """What an order on holds is about, a line each. A hold is called by its order's id."""
+    """What an order is about, a line each. A hold or a request is called by its order's id."""
     order = signed.order
     if isinstance(order, HoldPlace):
         yield from _facts(order, order.review)
@@ -27,6 +35,8 @@ def about(signed: SignedOrder) -> Iterator[str]:
         yield f"hold       {order.hold[:_SHOWN]}"
         if isinstance(order, HoldReview):
             yield f"review     {_time(order.review)}"
+    elif isinstance(order, DisclosureApproval | DisclosureOpening | DisclosureExport):
+        yield f"request    {order.request[:_SHOWN]}"
 
 
 def listing(

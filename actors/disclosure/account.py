@@ -83,15 +83,34 @@ class Account:
 class _Segment:
     """What the chain tells of one segment."""
 
-    __slots__ = ("begun", "closed", "deleted", "followed")
+    __slots__ = ("begun", "closed", "deleted", "follower")
 
     def __init__(self) -> None:
         self.begun: Begun | None = None
         self.closed: Segment | None = None
-        self.followed: int | None = None
-        """When the camera's next segment began: there is nothing of this one after that."""
+        self.follower: _Segment | None = None
+        """The camera's next one: there is nothing of this one after that has begun."""
         self.deleted = 0
         """Number of the record that says so."""
+
+    def stretch(self, wanted: Range) -> tuple[int, int]:
+        """From its first to its last picture, as far as somebody signed that."""
+        if self.closed is not None:
+            last = self.closed.end if self.closed.end is not None else self.closed.start
+            return self.closed.start, last
+        assert self.begun is not None
+        start = self.begun.start
+        next = self.follower.begun if self.follower is not None else None
+        return start, min(
+            start + _LONGEST, wanted.end, max(start, next.start) if next is not None else wanted.end
+        )
+
+    def rests_on(self) -> Iterator[int]:
+        """Numbers of the records that it takes to say so."""
+        one: _Segment | None = self
+        while one is not None:
+            yield from (told.number for told in (one.begun, one.closed) if told is not None)
+            one = one.follower if one.closed is None else None
 
 
 def account_for(wanted: Range, records: Iterable[ChainRecord]) -> Account:
@@ -120,16 +139,13 @@ def _of_interest(
     for record in records:
         match record:
             case Begun(camera=camera) if wanted.is_about(record) and record.start < wanted.end:
+                one = segments.setdefault(record.number, _Segment())
+                one.begun = record
                 if camera in latest:
-                    latest[camera].followed = record.start
-                latest[camera] = segments.setdefault(record.number, _Segment())
-                latest[camera].begun = record
-            case Segment() if wanted.is_about(record):
-                last = record.end if record.end is not None else record.start
-                if record.start < wanted.end and last >= wanted.start:
-                    segments.setdefault(record.begun, _Segment()).closed = record
-                else:
-                    segments.pop(record.begun, None)
+                    latest[camera].follower = one
+                latest[camera] = one
+            case Segment() if wanted.is_about(record) and record.start < wanted.end:
+                segments.setdefault(record.begun, _Segment()).closed = record
             case Deleted():
                 for number, _ in record.segments:
                     if number in segments:
@@ -149,21 +165,16 @@ def _segments_of(
         told = one.closed or one.begun
         if told is None or told.camera != camera:
             continue
-        if one.closed is not None and one.closed.state == EMPTY:
+        start, end = one.stretch(wanted)
+        is_empty = one.closed is not None and one.closed.state == EMPTY
+        if is_empty or end < wanted.start:
             continue
-        if one.closed is None:
-            kind, end = Kind.OPEN, one.followed if one.followed is not None else wanted.end
-            if end <= wanted.start:
-                continue
-        else:
-            kind, end = Kind.SEGMENT, one.closed.end or one.closed.start
+        kind = Kind.OPEN if one.closed is None else Kind.SEGMENT
         if one.deleted:
             kind = Kind.DELETED
             account.numbers.add(one.deleted)
-        for record in (one.begun, one.closed):
-            if record is not None:
-                account.numbers.add(record.number)
-        yield Piece(camera, told.start, end, kind, segment_name(told), number)
+        account.numbers.update(one.rests_on())
+        yield Piece(camera, start, end, kind, segment_name(told), number)
 
 
 def _gaps_of(camera: str, gaps: list[Gap], account: Account) -> Iterator[Piece]:

@@ -67,6 +67,8 @@ class Why(enum.Enum):
 
     UNOPENED = "unopened"
     """No private key that the manager has opens it: its day's key was destroyed."""
+    TORN = "torn"
+    """It breaks off before its first picture: the power failed right after it began."""
     CHANGED = "changed"
     """It is not what the pole signed."""
     ABSENT = "absent"

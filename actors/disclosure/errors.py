@@ -12,4 +12,9 @@ class DisclosureRefused(SmartpoleError):
 
 
 class CannotOpen(SmartpoleError):
-    """A segment that these private keys do not open, or that is no age file."""
+    """A segment that these private keys do not open, or that is no age file; or no private key."""
+
+    def __init__(self, text: str, *, lacks_key: bool = False) -> None:
+        super().__init__(text)
+        self.lacks_key = lacks_key
+        """Whether the file is as it should be, and only the key is another one."""

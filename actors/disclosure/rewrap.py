@@ -234,7 +234,8 @@ def _file_key(header: bytes, identities: Sequence[Identity]) -> bytes:
     if file_key is None:
         raise CannotOpen(
             "none of the private keys given opens it. Where there are keys for days, its day's key "
-            "was destroyed, or lies elsewhere"
+            "was destroyed, or lies elsewhere",
+            lacks_key=True,
         )
     signed, _, mac = header.rstrip(b"\n").rpartition(b" ")
     if not hmac.compare_digest(header_mac(file_key, signed), _bytes(mac)):

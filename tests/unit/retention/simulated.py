@@ -213,11 +213,11 @@ class Pole:
 
     async def sweep(self) -> None:
         """What retention does every minute and every few seconds."""
-        self.last_seen[self.machine.boot] = self.machine.boottime
         with self.watched("expired"):
             before = self.retention.sweeps.value
             await self.retention._sweep()
             assert self.retention.sweeps.value == before + 1
+        self.last_seen[self.machine.boot] = self.machine.boottime
         with self.watched("for_room"):
             await self.retention._make_room()
         self.check_limits()

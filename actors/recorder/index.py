@@ -81,7 +81,7 @@ def start_of(name: str) -> int | None:
     if match is None:
         return None
     try:
-        moment = datetime.strptime(match[1], _TIME).replace(tzinfo=UTC)
+        moment = datetime.fromisoformat(match[1])
     except ValueError:
         return None
     return int((moment - _EPOCH).total_seconds()) * 1_000_000

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from actors.custody.order import HoldPlace, SignedOrder
 from actors.recorder import capability, expiry
@@ -215,8 +216,9 @@ class Pole:
         """What retention does every minute and every few seconds."""
         with self.watched("expired"):
             before = self.retention.sweeps.value
-            await self.retention._sweep()
-            assert self.retention.sweeps.value == before + 1
+            with capture_logs() as log:
+                await self.retention._sweep()
+            assert self.retention.sweeps.value == before + 1, log
         self.last_seen[self.machine.boot] = self.machine.boottime
         with self.watched("for_room"):
             await self.retention._make_room()

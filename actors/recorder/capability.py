@@ -183,7 +183,7 @@ class RecordingStore(
                     name = segment_name(record)
                     if name in present:
                         self._sign_leftover(record, self._folder / name)
-        for name in self._index.names(state=SegmentState.OPEN):
+        for name in sorted(self._index.names(state=SegmentState.OPEN)):
             if name in present:
                 self._close_in_index(name)
         return adopted

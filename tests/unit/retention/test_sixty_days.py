@@ -75,7 +75,7 @@ class Life:
         pole, chance = self._pole, self._chance
         match chance.choices(
             ["nothing", "hold", "release", "jump", "lapse", "sync", "power", "fill", "empty"],
-            [40, 3, 2, 3, 2, 8, 3, 2, 4],
+            [40, 3, 2, 3, 2, 8, 3, 1, 8],
         )[0]:
             case "hold":
                 start = pole.machine.now - chance.randrange(15 * DAY)

@@ -1,5 +1,4 @@
-"""The clock's journal: one small file that is there whole, as it was or as it is, or is known to be
-damaged."""
+"""The clock's journal: one small file, whole as it was or as it is, or known to be damaged."""
 
 from __future__ import annotations
 

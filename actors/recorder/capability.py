@@ -16,7 +16,6 @@ __all__ = [
 
 import fcntl
 import os
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
@@ -33,7 +32,7 @@ from actors.recorder.files import (
 )  # fmt: skip
 from actors.recorder.folder import mend_index, open_folder
 from actors.recorder.index import PART, SegmentState, StorageTrouble, number_of, start_of
-from actors.recorder.open_segment import OpenSegment
+from actors.recorder.open_segment import OpenSegment, create_part, discard_part
 from runtime import Authority, Capability, Reach, Storage
 from runtime.clock import boot_id
 from runtime.files import sync_folder
@@ -87,24 +86,38 @@ class RecordingStore(
 
         ``boottime`` says the same in µs since the computer started; without it, the segment is
         only as old as the wall clock says.
-        ``head`` is the beginning of its ciphertext, by which a leftover is known again. The
-        segment is in chain and index before it is on the disk, so that none is missed.
+        ``head`` is the beginning of its ciphertext, by which a leftover is known again. Its empty
+        file is there before the chain tells of it, so that what the chain tells of is missed when
+        it is gone; chain and index tell of it before anything is in it.
         Blocks; raises StorageTrouble.
         """
         require_room(self._folder)
         facts = {"place": place, "codec": codec, "width": width, "height": height}
-        with as_trouble("a segment can't be begun"):
-            begun = self._chain.append(
-                Begun,
-                camera=camera or self._holder,
-                start=started_at,
-                head=sha256(head).hexdigest(),
-                head_size=len(head),
-                boot=boot_id() if boottime is not None else "",
-                boottime=boottime or 0,
-                **facts,
-            )
-        name = segment_name(begun)
+        made: list[tuple[str, int]] = []
+
+        def create(begun: Begun) -> None:
+            name = segment_name(begun)
+            made.append((name, create_part(self._folder, name)))
+
+        try:
+            with as_trouble("a segment can't be begun"):
+                begun = self._chain.append(
+                    Begun,
+                    create,
+                    camera=camera or self._holder,
+                    start=started_at,
+                    head=sha256(head).hexdigest(),
+                    head_size=len(head),
+                    boot=boot_id() if boottime is not None else "",
+                    boottime=boottime or 0,
+                    **facts,
+                )
+        except StorageTrouble:
+            for name, descriptor in made:
+                discard_part(self._folder, name, descriptor)
+            raise
+        ((name, descriptor),) = made
+        segment = OpenSegment(self._folder, descriptor, begun, self._index, self._chain)
         try:
             self._index.opened(
                 name,
@@ -114,11 +127,8 @@ class RecordingStore(
                 boottime=begun.boottime,
                 **facts,
             )
-            segment = OpenSegment(self._folder, name, begun, self._index, self._chain)
         except StorageTrouble:
-            self._chain.owe(Segment, **manifest(begun, None, 0, sha256().hexdigest(), EMPTY))
-            with suppress(StorageTrouble):
-                self._index.forget([name])
+            segment.cut(started_at, readable=False)
             raise
         if head:
             try:
@@ -187,7 +197,18 @@ class RecordingStore(
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             begun = self._begun(name)
-            if begun is not None and self._manifest_of(begun) is None:
+            closed = self._manifest_of(begun) if begun is not None else None
+            size = os.fstat(descriptor).st_size
+            if size < begun.head_size if begun is not None else not size:
+                # It broke off before anything was in it that could be read.
+                if begun is not None and closed is None:
+                    self._chain.append(
+                        Segment, **manifest(begun, None, 0, sha256().hexdigest(), EMPTY)
+                    )
+                part.unlink()
+                self._index.forget([name])
+                return False
+            if begun is not None and closed is None:
                 self._sign_leftover(begun, part)
             part.rename(self._folder / name)
         except (BlockingIOError, FileNotFoundError):

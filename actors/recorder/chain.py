@@ -220,11 +220,17 @@ class Chain:
         with self._locked():
             pass
 
-    def append(self, kind: type[R], **fields: object) -> R:
-        """Add a record of this kind. It is on the disk when this returns."""
+    def append(
+        self, kind: type[R], first: Callable[[R], None] | None = None, /, **fields: object
+    ) -> R:
+        """Add a record of this kind. It is on the disk when this returns.
+
+        ``first`` is done before the record is written: what it tells of is there then, even if the
+        power fails in between.
+        """
         with self._locked():
             self._pay()
-            return self._append(kind, fields)
+            return self._append(kind, fields, first)
 
     def owe(self, kind: type[_Record], **fields: object) -> None:
         """Add it, or as soon as the disk lets it, before the next one. Raises nothing."""
@@ -237,8 +243,15 @@ class Chain:
             self._append(*self._owed[0])
             self._owed.pop(0)
 
-    def _append(self, kind: type[R], fields: Mapping[str, object]) -> R:
+    def _append(
+        self,
+        kind: type[R],
+        fields: Mapping[str, object],
+        first: Callable[[R], None] | None = None,
+    ) -> R:
         record = kind(number=self._number + 1, previous=self._head, **fields)
+        if first is not None:
+            first(record)
         signed = msgspec.json.encode(record)
         signature = base64.b64encode(self._key.sign(signed))
         line = signed[:-1] + _SEPARATOR + signature + b'"}'

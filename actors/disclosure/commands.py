@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     # Here and not above: the command line is put together without loading what it may not need.
     from actors.custody.order import SignedOrder
     from actors.custody.sending import PoleBox
+    from actors.disclosure.keys import PoleKeys
     from actors.disclosure.package import Made
 
 _UNSAID = 2
@@ -120,6 +121,12 @@ def register(subparsers: _Parsers[argparse.ArgumentParser]) -> None:
         metavar="PUB",
         help="the pole's public keys, of its recordings and of its ledger, noted when it was set "
         "up: files, or the keys themselves; one file may hold both",
+    )
+    verify.add_argument(
+        "--ledger",
+        type=Path,
+        metavar="FOLDER",
+        help="a copy of the pole's ledger: it must tell of this very package",
     )
     verify.add_argument("--json", action="store_true", help="for machines")
     verify.set_defaults(handler=_verify)
@@ -375,11 +382,20 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     from actors.disclosure.errors import DisclosureRefused
     from actors.disclosure.keys import PoleKeys
-    from actors.disclosure.showing import spell_verified
-    from actors.disclosure.verify import verify_package
+    from actors.disclosure.showing import spell_verified, verified_json
+    from actors.disclosure.verify import Finding, verify_package
 
+    entry: int | None = None
     try:
-        found = verify_package(arguments.package, PoleKeys.read(arguments.key))
+        keys = PoleKeys.read(arguments.key)
+        found = verify_package(arguments.package, keys)
+        if arguments.ledger is not None and found.package:
+            entry = _entry_of(found.package, arguments.ledger, keys)
+            if entry is None:
+                text = (
+                    "the copy of the ledger tells of no such package: it is older, or was not told"
+                )
+                found.findings.append(Finding("false", str(arguments.ledger), text))
     except DisclosureRefused as refusal:
         print(f"smartpole disclose: {refusal}", file=sys.stderr)
         return _UNSAID
@@ -387,18 +403,21 @@ def _verify(arguments: argparse.Namespace) -> int:
         print(f"smartpole disclose: {error.filename}: {error.strerror}", file=sys.stderr)
         return _UNSAID
     if arguments.json:
-        whole = {
-            "ok": found.is_good,
-            "package": found.package,
-            "request": found.request.id if found.request is not None else None,
-            "segments": found.films,
-            "missing": [
-                {"camera": one.camera, "start": one.start, "end": one.end, "why": why}
-                for one, why in found.missing
-            ],
-            "findings": found.findings,
-        }
-        print(msgspec.json.format(msgspec.json.encode(whole), indent=2).decode())
+        print(msgspec.json.format(msgspec.json.encode(verified_json(found, entry))).decode())
     else:
         print("\n".join(spell_verified(found)))
+        if entry is not None:
+            print(f"  ✓ the ledger tells of this package: entry {entry}")
     return OK if found.is_good else REFUSED
+
+
+def _entry_of(package: str, folder: Path, keys: PoleKeys) -> int | None:
+    from actors.disclosure.errors import DisclosureRefused
+    from actors.disclosure.proofs import entry_of_package
+    from runtime.errors import LedgerDamaged, LedgerTrouble
+    from runtime.ledger.audit import LedgerFolder
+
+    try:
+        return entry_of_package(LedgerFolder(folder, keys.ledger), package)
+    except (LedgerDamaged, LedgerTrouble) as error:
+        raise DisclosureRefused(str(error)) from None

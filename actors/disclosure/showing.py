@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["facts", "listing", "listing_json", "spell_verified"]
+__all__ = ["facts", "listing", "listing_json", "spell_verified", "verified_json"]
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta, timezone
@@ -166,6 +166,22 @@ def spell_verified(found: Verified) -> Iterator[str]:
         yield f"  missing    {piece.camera}, {span}: {text}"
     for one in found.findings:
         yield f"  {one.kind.upper()} {one.what}: {one.text}"
+
+
+def verified_json(found: Verified, entry: int | None) -> dict[str, Any]:
+    """The same for a machine; ``entry`` is the ledger's of the package, where that was asked."""
+    return {
+        "ok": found.is_good,
+        "package": found.package,
+        "ledger_entry": entry,
+        "request": found.request.id if found.request is not None else None,
+        "segments": found.films,
+        "missing": [
+            {"camera": one.camera, "start": one.start, "end": one.end, "why": why}
+            for one, why in found.missing
+        ],
+        "findings": found.findings,
+    }
 
 
 def _verdict(found: Verified) -> str:

@@ -95,11 +95,18 @@ class Custodian(Actor, domain=Domain.SECURITY):
         await self._report_again(contents)
         while contents.waiting:
             self._show(contents)
-            await self._decide(contents.waiting[0], contents)
+            await self._decide(self._next(contents), contents)
             contents = await self.blocking(self.orders.read)
         self._show(contents)
+        await self._note_reported(contents)
 
     # -- deciding -------------------------------------------------------------------------------
+
+    def _next(self, contents: BoxContents) -> Waiting:
+        """What is decided and not written down yet comes first, so that the sequence of decisions
+        is that in which they were made."""
+        ruled = (one for one in contents.waiting if one.name in self._ruled)
+        return next(ruled, contents.waiting[0])
 
     async def _decide(self, waiting: Waiting, contents: BoxContents) -> None:
         if waiting.name not in self._ruled:
@@ -170,16 +177,18 @@ class Custodian(Actor, domain=Domain.SECURITY):
             await self.disclosures.send(ruling.receipt)
 
     async def _report_again(self, contents: BoxContents) -> None:
-        """Tell the ledger what it may have lost with the last life; note what it surely has."""
+        """Tell the ledger what it may have lost with the last life."""
         for place, decided in enumerate(contents.decided):
-            if decided.outcome.reported:
-                continue
-            told = self._told.get(decided.name)
-            if told is None:
+            if not decided.outcome.reported and decided.name not in self._told:
                 before = BoxContents(contents.decided[:place])
                 await self._tell(self._ruling_before(decided, before))
                 self._told[decided.name] = trio.current_time()
-            elif trio.current_time() - told > _SURELY_THERE:
+
+    async def _note_reported(self, contents: BoxContents) -> None:
+        """Write down what the ledger surely has by now."""
+        for decided in contents.decided:
+            told = self._told.get(decided.name)
+            if told is not None and trio.current_time() - told > _SURELY_THERE:
                 there = msgspec.structs.replace(decided.outcome, reported=True)
                 await self.blocking(self.orders.decide, decided.name, there)
                 del self._told[decided.name]

@@ -118,6 +118,7 @@ class OrderBoxFolder:
         self._folder = folder
         self._orders: dict[str, Waiting] = {}
         self._outcomes: dict[str, Outcome] = {}
+        self._listed: tuple[set[str], set[str]] = (set(), set())
         self._contents: BoxContents | None = BoxContents()
         """None where what lies there makes no sense."""
 
@@ -128,18 +129,20 @@ class OrderBoxFolder:
         is held.
         """
         orders, outcomes = self._names()
-        has_changed = orders != self._orders.keys() or outcomes != self._outcomes.keys()
+        has_changed = self._contents is None or (orders, outcomes) != self._listed
+        for name in orders - self._orders.keys():
+            self._orders[name] = self._read_order(name)
+        for name in self._orders.keys() - orders:
+            del self._orders[name]
+        for name in self._outcomes.keys() - outcomes:
+            del self._outcomes[name]
+        for name in outcomes - self._outcomes.keys():
+            if (outcome := self._read_outcome(name)) is not None:
+                self._outcomes[name] = outcome
+                has_changed = True
+        self._listed = orders, outcomes
         if has_changed or self._contents is None:
             self._contents = None
-            for name in orders - self._orders.keys():
-                self._orders[name] = self._read_order(name)
-            for name in self._orders.keys() - orders:
-                del self._orders[name]
-            for name in self._outcomes.keys() - outcomes:
-                del self._outcomes[name]
-            for name in outcomes - self._outcomes.keys():
-                if (outcome := self._read_outcome(name)) is not None:
-                    self._outcomes[name] = outcome
             self._contents = self._put_together()
         return self._contents
 

@@ -101,8 +101,12 @@ def test_a_damaged_decision_is_made_again(tmp_path: Path) -> None:
     name = box.put(MANAGER.sign(place()))
     box.decide(name, outcome())
     (tmp_path / f"{name}.outcome").write_bytes(b"\x00\xff")
-    contents = OrderBoxFolder(tmp_path).read()
+    fresh = OrderBoxFolder(tmp_path)
+    contents = fresh.read()
     assert ([one.name for one in contents.waiting], contents.decided) == ([name], ())
+    assert fresh.read() is contents, "whoever waits until nothing changes does not wait for ever"
+    box.decide(name, outcome(2))
+    assert [one.outcome.number for one in fresh.read().decided] == [2]
 
 
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:

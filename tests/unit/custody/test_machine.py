@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -172,6 +173,10 @@ class Orders(RuleBasedStateMachine):
         self.now = NOON
         self.waiting: dict[str, Brought] = {}
         self.known: set[str] = set()
+        self.has_rubbish = False
+        """It is decided first, because nothing says when it was made."""
+        self.pending: tuple[Brought, datetime] | None = None
+        """What is decided and can't be written down, and when that was."""
         self.maybe: set[tuple[tuple[int, ...], HoldStep]] = set()
         """What a crash may have left in the ledger, and was then decided anew."""
         self.receipts: Queue[HoldChanged] = Queue("receipts", HoldChanged, capacity=100_000)
@@ -269,7 +274,9 @@ class Orders(RuleBasedStateMachine):
     def bring_rubbish(self, data: bytes) -> None:
         folder = self.folder / BOX
         folder.mkdir(exist_ok=True)
-        (folder / f"{hashlib.sha256(data).hexdigest()}.order").write_bytes(data)
+        path = folder / f"{hashlib.sha256(data).hexdigest()}.order"
+        self.has_rubbish |= not path.exists()
+        path.write_bytes(data)
 
     # -- what happens to the pole ---------------------------------------------------------------
 
@@ -280,8 +287,12 @@ class Orders(RuleBasedStateMachine):
     @rule()
     def look(self) -> None:
         self.run()
+        if self.pending is not None:
+            self.model.decide(*self.pending)
         for file in self.in_sequence():
-            self.model.decide(file, self.now)
+            if self.pending is None or file is not self.pending[0]:
+                self.model.decide(file, self.now)
+        self.pending, self.has_rubbish = None, False
         self.waiting.clear()
         assert self.box.read().waiting == ()
         self.check_receipts()
@@ -289,7 +300,7 @@ class Orders(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.life = custodian(self.folder, self.receipts, self.now)
-        self.is_new = True
+        self.is_new, self.pending = True, None
 
     @rule()
     def cut_the_power(self) -> None:
@@ -305,8 +316,8 @@ class Orders(RuleBasedStateMachine):
             self.run()
         except RuntimeError as error:
             assert str(error) == "power cut"
-            if (first := next(iter(self.in_sequence()), None)) is not None:
-                self.maybe |= {(numbers_of(digest(first.text)), step) for step in HoldStep}
+            for file in self.in_sequence()[:1]:
+                self.note_that_it_may_be_told(file)
         finally:
             self.restart()
 
@@ -314,18 +325,19 @@ class Orders(RuleBasedStateMachine):
     def fill_the_disk(self) -> None:
         """Nothing can be written for a while; the ledger is told once, however long it takes."""
         self.life.is_disk_full = True
+        told = set()
         for _ in range(3):
-            try:
+            with suppress(BoxTrouble):
                 self.run()
-            except BoxTrouble:
-                if (first := next(iter(self.in_sequence()), None)) is not None:
-                    self.maybe |= {(numbers_of(digest(first.text)), step) for step in HoldStep}
-        before = len(self.ledger)
-        try:
-            self.run()
-        except BoxTrouble:
-            assert len(self.ledger) == before
+            told.add(len(self.ledger))
+        assert len(told) == 1
         self.life.is_disk_full = False
+        if self.pending is None and self.waiting and not self.has_rubbish:
+            self.pending = self.in_sequence()[0], self.now
+            self.note_that_it_may_be_told(self.pending[0])
+
+    def note_that_it_may_be_told(self, file: Brought) -> None:
+        self.maybe |= {(numbers_of(digest(file.text)), step) for step in HoldStep}
 
     def in_sequence(self) -> list[Brought]:
         return sorted(self.waiting.values(), key=lambda one: (one.order.made, one.name))

@@ -27,6 +27,7 @@ from actors.custody.bringing import (
 
 if TYPE_CHECKING:
     # Here and not above: the command line is put together without loading what it may not need.
+    from actors.custody.box import BoxContents
     from actors.custody.order import SignedOrder
     from actors.custody.sending import PoleBox
     from actors.disclosure.keys import PoleKeys
@@ -199,7 +200,10 @@ def _add_request(actions: _Parsers[argparse.ArgumentParser]) -> None:
 
 def _add_id(action: argparse.ArgumentParser) -> None:
     action.add_argument(
-        "--request", required=True, metavar="ID", help="as `smartpole disclose list` shows it"
+        "--request",
+        required=True,
+        metavar="ID",
+        help="as `smartpole disclose list` shows it; or the file of the request",
     )
 
 
@@ -237,16 +241,14 @@ def _request(arguments: argparse.Namespace) -> int:
 
 def _approve(arguments: argparse.Namespace) -> int:
     from actors.custody.order import DisclosureApproval, DisclosureRequest
-    from actors.disclosure.folder import disclosures_in
     from actors.disclosure.showing import facts
 
     pole, box = pole_of(arguments)
-    id = _id_of(arguments.request, box)
-    known = disclosures_in(box.read()).requests.get(id) if box is not None else None
-    if known is not None:
-        order = known.signed.order
+    id, request = _request_of(arguments.request, box.read() if box is not None else None)
+    if request is not None:
+        order = request.order
         assert isinstance(order, DisclosureRequest)
-        print(f"request {id[:12]}, by {known.signed.signer}:")
+        print(f"request {id[:12]}, by {request.signer}:")
         for line in facts(order):
             print(f"  {line}")
     if not arguments.yes and not _agrees():
@@ -267,16 +269,28 @@ def _open(arguments: argparse.Namespace) -> int:
     from actors.custody.sending import key_from
 
     pole, box = pole_of(arguments)
-    id = _id_of(arguments.request, box)
+    id, _ = _request_of(arguments.request, box.read() if box is not None else None)
     key = str(key_from(arguments.key).verifier)
     return bring(order_of(DisclosureOpening, pole=pole, request=id, key=key), arguments, box)
 
 
-def _id_of(given: str, box: PoleBox | None) -> str:
+def _request_of(given: str, contents: BoxContents | None) -> tuple[str, SignedOrder | None]:
+    """The id of the request that is meant, and the request itself where it is at hand: in the
+    pole's box, or in the file that was given. Raises SmartpoleError."""
+    from actors.custody.order import DisclosureRequest
+    from actors.custody.sending import order_in
     from actors.disclosure.folder import disclosures_in
+    from runtime import SmartpoleError
 
-    known = disclosures_in(box.read()).requests if box is not None else None
-    return whole_id(given, known, "request")
+    if Path(given).is_file():
+        signed = order_in(Path(given))
+        if not isinstance(signed.order, DisclosureRequest):
+            raise SmartpoleError(f"{given} is a {signed.order.kind}, and not a disclosure-request.")
+        return signed.id, signed
+    requests = disclosures_in(contents).requests if contents is not None else None
+    id = whole_id(given, requests, "request")
+    known = requests.get(id) if requests is not None else None
+    return id, known.signed if known is not None else None
 
 
 # -- export -------------------------------------------------------------------------------------
@@ -285,22 +299,18 @@ def _id_of(given: str, box: PoleBox | None) -> str:
 def _export(arguments: argparse.Namespace) -> int:
     from actors.custody.sending import PoleBox, key_from
     from actors.disclosure.errors import DisclosureRefused
-    from actors.disclosure.folder import PoleFolder, disclosures_in
+    from actors.disclosure.folder import PoleFolder
     from actors.disclosure.package import make_package
     from actors.disclosure.rewrap import read_identities
     from runtime import load_blueprint
 
     # What can be wrong on this computer is found before anything is opened.
     signer, identities = key_from(arguments.key), read_identities(arguments.identity)
-    if arguments.package.exists():
-        raise DisclosureRefused(
-            f"{arguments.package} is there already, and is not overwritten. Name another folder by "
-            "--package."
-        )
     box = None if arguments.where.is_dir() else PoleBox(arguments.where)
     state = load_blueprint(arguments.where).pole.state if box is not None else arguments.where
+    _require_new(arguments.package, state)
     folder = PoleFolder(state)
-    id = whole_id(arguments.request, disclosures_in(folder.contents()).requests, "request")
+    id, _ = _request_of(arguments.request, folder.contents())
     try:
         opening = folder.opening(id, signer, _now())
     except DisclosureRefused:
@@ -327,6 +337,21 @@ def _export(arguments: argparse.Namespace) -> int:
         print("  The pole must be told. There: smartpole hold send CONF PACKAGE/export.note")
         return OK
     return sent(made.export, box, arguments.wait)
+
+
+def _require_new(package: Path, state: Path) -> None:
+    from actors.disclosure.errors import DisclosureRefused
+
+    if package.exists():
+        raise DisclosureRefused(
+            f"{package} is there already, and is not overwritten. Name another folder by --package."
+        )
+    if package.resolve().is_relative_to(state.resolve()):
+        raise DisclosureRefused(
+            f"{package} lies among the pole's own files, where recordings may stay for two weeks "
+            "at most and nothing would delete it (guideline 7.1(3)). Name a folder elsewhere by "
+            "--package, such as the medium that is handed over."
+        )
 
 
 def _ask_to_open(

@@ -1,73 +1,61 @@
-"""Orders for tests: people with keys, a configuration that names them, and what they sign."""
+"""Orders to hold and to release, as a manager makes them and the custodian accepts them."""
 
 from __future__ import annotations
 
-__all__ = ["CAMERAS", "NOON", "POLE", "Person", "people", "place", "settings_of"]
+__all__ = ["Holder"]
 
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from actors.custody.managers import CustodianSettings, Facility, Manager, PublicKey, Role
-from actors.custody.order import HoldPlace, Order, SignedOrder, sign_order
+from actors.custody.box import BOX, OrderBoxFolder, Outcome
+from actors.custody.order import HoldPlace, HoldRelease, Order, SignedOrder, sign_order
 from actors.ledger.receipts import Ground
 from runtime.ledger.note import SigningKey
 
-NOON = datetime(2026, 11, 25, 3, tzinfo=UTC)
-"""In Japan."""
-POLE = "recordings+11223344+AbCd"
-CAMERAS = {"camera-0": "crossing", "camera-1": "crossing", "camera-2": "hall"}
 
+class Holder:
+    """Brings orders to the box of one folder of recordings, and decides them."""
 
-class Person:
-    """Somebody with a private key, on their own computer."""
+    def __init__(self, folder: Path) -> None:
+        self._box = OrderBoxFolder(folder / BOX)
+        self._key = SigningKey.generate("site-manager")
+        self._decisions = 0
 
-    def __init__(self, name: str) -> None:
-        self.key = SigningKey.generate(name)
-        self.name = name
-
-    def sign(self, order: Order) -> SignedOrder:
-        return sign_order(order, self.key)
-
-    def named(
+    def place(
         self,
-        role: Role = Role.MANAGER,
+        start: int,
+        end: int,
         *,
-        places: tuple[str, ...] = ("crossing", "hall"),
-        since: date = date(2026, 4, 1),
-        until: date = date(2027, 3, 31),
-    ) -> Manager:
-        """As the configuration has them."""
-        return Manager(
-            name=self.name,
-            role=role,
-            places=places,
-            since=since,
-            until=until,
-            key=PublicKey(self.key.verifier),
-        )
+        places: tuple[str, ...] = ("crossing",),
+        cameras: tuple[str, ...] = (),
+        accepted: bool = True,
+    ) -> SignedOrder:
+        """A hold on what was captured between these times (µs since 1970, whole seconds)."""
+        order = HoldPlace(
+            pole="pole", ground=Ground.AUTHORITY, document="2026-1", authority="police",
+            places=places, cameras=cameras, start=_time(start), end=_time(end),
+            review=_time(end) + timedelta(days=90),
+        )  # fmt: skip
+        return self._put(order, accepted=accepted)
+
+    def release(self, hold: SignedOrder) -> SignedOrder:
+        """The end of it, accepted."""
+        return self._put(HoldRelease(pole="pole", hold=hold.id), accepted=True)
+
+    def _put(self, order: Order, *, accepted: bool) -> SignedOrder:
+        signed = sign_order(order, self._key)
+        self._box.put(signed)
+        if accepted:
+            self.decide(signed)
+        return signed
+
+    def decide(self, signed: SignedOrder) -> None:
+        """It is accepted."""
+        self._decisions += 1
+        kind, at = signed.order.kind, datetime.now(UTC)
+        outcome = Outcome(number=self._decisions, at=at, kind=kind, why=None, said="")
+        self._box.decide(self._box.put(signed), outcome)
 
 
-def people() -> tuple[Person, Person]:
-    """A manager and a deputy."""
-    return Person("site-manager"), Person("site-deputy")
-
-
-def settings_of(*managers: Manager, facilities: tuple[Facility, ...] = ()) -> CustodianSettings:
-    return CustodianSettings(managers=managers, cameras=CAMERAS, facilities=facilities)
-
-
-def place(**changes: Any) -> HoldPlace:
-    """An order that is to be accepted at ``NOON``, but for what is changed."""
-    fields: dict[str, Any] = {
-        "pole": POLE,
-        "made": NOON,
-        "ground": Ground.AUTHORITY,
-        "document": "第123号",
-        "authority": "新宿警察署",
-        "places": ("crossing",),
-        "start": NOON - timedelta(days=3),
-        "end": NOON - timedelta(days=2),
-        "review": NOON + timedelta(days=30),
-        **changes,
-    }
-    return HoldPlace(**fields)
+def _time(microseconds: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=microseconds // 1_000_000)

@@ -26,6 +26,8 @@ __all__ = [
     "RecordingsDeleted",
     "Refusal",
     "ReleasedKind",
+    "RoomAlarm",
+    "RoomState",
     "StatisticsReleased",
     "numbers_of",
 ]
@@ -37,10 +39,12 @@ from typing import Annotated
 import msgspec
 
 from runtime import Count, Digest, PlaceName, Receipt, Sensitivity, UnixSeconds, Word, ledger_entry
+from runtime.clock import Fault as ClockFault
 
 _OPERATIONAL = Sensitivity.OPERATIONAL
 _Places = Annotated[tuple[PlaceName, ...], msgspec.Meta(max_length=64)]
 _Million = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+_Megabytes = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 _Seconds = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 
 KeyNumber = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)]
@@ -111,6 +115,23 @@ class NoticePublished(Receipt, sensitivity=_OPERATIONAL):
 
 
 # -- recordings ---------------------------------------------------------------------------------
+
+
+class RoomState(enum.Enum):
+    SHORT = "short of room"
+    """From now on the oldest recordings that are not held are deleted before their time."""
+    ALL_HELD = "nothing may be deleted"
+    """What is left is held or still being written: recording stops when the disk is full."""
+    ENOUGH = "room again"
+
+
+@ledger_entry("room-alarm")
+class RoomAlarm(Receipt, sensitivity=_OPERATIONAL):
+    """The disk for recordings runs out of room, or has room again."""
+
+    state: RoomState
+    free_megabytes: _Megabytes
+    """Of the disk, at that moment (10⁶ bytes)."""
 
 
 class DeletionReason(enum.Enum):
@@ -251,16 +272,11 @@ class Accessed(Receipt, sensitivity=_OPERATIONAL):
 # -- time ---------------------------------------------------------------------------------------
 
 
-class ClockFault(enum.Enum):
-    AHEAD = "jumped ahead"
-    BACK = "jumped back"
-    IMPLAUSIBLE = "implausible"
-
-
 @ledger_entry("clock-alarm")
 class ClockAlarm(Receipt, sensitivity=_OPERATIONAL):
-    """The wall clock can't be right; what depends on it follows its written rule (7.1(3))."""
+    """The wall clock can't be right, or nobody confirms it; what depends on it follows the written
+    rule of ``runtime.clock.Clock`` (7.1(3))."""
 
     fault: ClockFault
     jump: _Seconds
-    """How far, as far as that is known."""
+    """How far, in seconds, as far as that is known."""

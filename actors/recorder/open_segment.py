@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from actors.recorder.chain import EMPTY, Begun, Chain, Segment, manifest
-from actors.recorder.files import as_trouble
+from actors.recorder.files import as_trouble, require_room
 from actors.recorder.index import PART, SegmentIndex, SegmentState, StorageTrouble
 from runtime.files import sync_folder
 
@@ -46,6 +46,7 @@ class OpenSegment:
 
     def write(self, data: bytes) -> None:
         """Append ciphertext: all of it, or StorageTrouble."""
+        require_room(self._folder, len(data))
         with as_trouble("a segment can't be written"):
             rest = memoryview(data)
             while rest:

@@ -22,7 +22,7 @@ from actors.ledger.receipts import Disclosed, DisclosureStep, Ground, HoldChange
 from actors.recorder.signing import PoleKey
 from runtime import Domain, Outlet, Reading
 from runtime.channel import Link, Queue
-from tests.orders import NOON, Person, people, place, settings_of
+from tests.people import NOON, Person, people, place, settings_of
 from tests.recordings import storage
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from actors.custody import box as box_module
 from actors.custody.box import BOX, BoxTrouble, OrderBoxFolder, Outcome
 from actors.custody.order import SignedOrder
 from actors.ledger.receipts import Refusal
-from tests.orders import NOON, people, place
+from tests.people import NOON, people, place
 
 MANAGER, DEPUTY = people()
 

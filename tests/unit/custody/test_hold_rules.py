@@ -15,7 +15,7 @@ from actors.custody.order import HoldRelease, HoldReview, SignedOrder
 from actors.custody.ruling import Ruling
 from actors.ledger.receipts import Ground, HoldChanged, HoldStep, Refusal, numbers_of
 from runtime.message import why_unbounded
-from tests.orders import CAMERAS, NOON, POLE, Person, people, place, settings_of
+from tests.people import CAMERAS, NOON, POLE, Person, people, place, settings_of
 
 MANAGER, DEPUTY = people()
 NIGHT = Person("night-manager")

@@ -14,7 +14,7 @@ from actors.custody.holds import UNKNOWN_END, Hold, HoldRegister, Holds
 from actors.custody.order import HoldRelease, HoldReview, SignedOrder
 from actors.ledger.receipts import Refusal
 from runtime import Capability
-from tests.orders import NOON, POLE, people, place
+from tests.people import NOON, POLE, people, place
 from tests.recordings import storage
 
 MANAGER, DEPUTY = people()

@@ -33,7 +33,7 @@ from actors.recorder.signing import PoleKey
 from runtime import Domain, Outlet, Reading
 from runtime.channel import Link, Queue
 from runtime.ledger.note import Note
-from tests.orders import NOON, Person, place, settings_of
+from tests.people import NOON, Person, place, settings_of
 from tests.recordings import storage
 
 T = TypeVar("T")

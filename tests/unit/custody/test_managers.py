@@ -12,7 +12,7 @@ from actors.custody.managers import Managers, PublicKey, Role
 from runtime import Domain, check, load_blueprint
 from runtime.errors import ConfigurationError
 from runtime.ledger.note import SignatureType, SigningKey
-from tests.orders import NOON, Person, people, place, settings_of
+from tests.people import NOON, Person, people, place, settings_of
 from tests.poles import _IDENTITY
 
 JAPAN = timezone(timedelta(hours=9))

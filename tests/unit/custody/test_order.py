@@ -25,7 +25,7 @@ from actors.custody.order import (
 from actors.ledger.receipts import Ground
 from runtime.errors import NoteRefused
 from runtime.ledger.note import Note, SignatureType, SigningKey
-from tests.orders import NOON, Person, place
+from tests.people import NOON, Person, place
 
 PERSON, OTHER = Person("site-manager"), Person("site-deputy")
 DIGEST = hashlib.sha256(b"").hexdigest()

@@ -76,7 +76,9 @@ def listing(
         lines += [line for one in contents.decided for line in _refused(one)]
     waiting = sum(1 for one in contents.waiting if (one.kind or "").startswith(_PREFIX))
     if waiting:
-        lines.append(f"{waiting} orders wait for a decision.")
+        lines.append(
+            f"{waiting} {'order waits' if waiting == 1 else 'orders wait'} for a decision."
+        )
     return lines or ["nothing is requested."]
 
 
@@ -159,7 +161,8 @@ def spell_verified(found: Verified) -> Iterator[str]:
         )
     if found.package:
         yield f"  package    {found.package} (as the pole's ledger names it)"
-    yield f"  {found.films} segments are as the pole recorded and signed them"
+    segments = "1 segment is" if found.films == 1 else f"{found.films} segments are"
+    yield f"  {segments} as the pole recorded and signed"
     for piece, why in found.missing:
         span = _span(_moment(piece.start), _moment(piece.end))
         text = f"the pole signed why: {piece.what}" if why == Kind.GAP.value else _MISSING[why]

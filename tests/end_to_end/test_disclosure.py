@@ -177,7 +177,7 @@ def test_from_the_inquiry_to_the_film(office: Office, capsys: pytest.CaptureFixt
     assert office.run("verify", package, "--key", keys) == 0
     said = capsys.readouterr().out
     assert "requested by site-manager, approved by site-deputy" in said
-    assert "1 segments are as the pole recorded and signed them" in said
+    assert "1 segment is as the pole recorded and signed" in said
 
     # The ledger has each step, and the package by its digest; and nothing in clear.
     assert main(["ledger", "show", str(ledger.parent), "--kind", "disclosure", "--json"]) == 0

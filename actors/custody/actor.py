@@ -4,8 +4,9 @@ from __future__ import annotations
 
 __all__ = ["Custodian"]
 
+import math
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 import trio
@@ -31,6 +32,8 @@ from runtime import Actor, Domain, Needs, Outlet, Reading, outlet, reading
 _SURELY_THERE = 60.0
 """Seconds after which what was reported is in the ledger, if the pole is still running. A pole that
 ends before reports it again: twice is better than not at all."""
+_LOOK_AT_CLOCK = 60.0
+"""Seconds, where nothing is to be decided."""
 _HOLD_STEPS = {
     "hold-place": HoldStep.PLACED,
     "hold-review": HoldStep.REVIEWED,
@@ -75,6 +78,7 @@ class Custodian(Actor, domain=Domain.SECURITY):
         self._told: dict[str, float] = {}
         """Of what was reported in this life and may not be in the ledger yet: when."""
         self._warned: set[str] = set()
+        self._next_time = -math.inf
         self._trouble = ""
 
     async def run(self) -> None:
@@ -93,12 +97,19 @@ class Custodian(Actor, domain=Domain.SECURITY):
     async def _look(self) -> None:
         contents = await self.blocking(self.orders.read)
         await self._report_again(contents)
+        if trio.current_time() >= self._next_time:
+            await self._look_at_clock()
         while contents.waiting:
+            await self._look_at_clock()
             self._show(contents)
             await self._decide(self._next(contents), contents)
             contents = await self.blocking(self.orders.read)
         self._show(contents)
         await self._note_reported(contents)
+
+    async def _look_at_clock(self) -> None:
+        self._time = await self._now()
+        self._next_time = trio.current_time() + _LOOK_AT_CLOCK
 
     # -- deciding -------------------------------------------------------------------------------
 
@@ -110,10 +121,9 @@ class Custodian(Actor, domain=Domain.SECURITY):
 
     async def _decide(self, waiting: Waiting, contents: BoxContents) -> None:
         if waiting.name not in self._ruled:
-            now = self._now()
-            ruling = self._judge(waiting, contents, now)
+            ruling = self._judge(waiting, contents, self._time)
             await self._tell(ruling)
-            self._ruled[waiting.name] = ruling, now
+            self._ruled[waiting.name] = ruling, self._time
         # On a full disk it is tried again, and the ledger told once.
         ruling, now = self._ruled[waiting.name]
         outcome = Outcome(
@@ -207,7 +217,7 @@ class Custodian(Actor, domain=Domain.SECURITY):
 
     def _show(self, contents: BoxContents) -> None:
         holds = holds_in(contents)
-        overdue = holds.overdue(self._now())
+        overdue = holds.overdue(self._time)
         self.orders_waiting.set(len(contents.waiting))
         self.holds_in_force.set(len(holds))
         self.reviews_overdue.set(len(overdue))
@@ -216,8 +226,8 @@ class Custodian(Actor, domain=Domain.SECURITY):
             self.log.error("holds are to be reviewed and go on meanwhile", holds=len(overdue))
         self._warned = fresh
 
-    def _now(self) -> datetime:
-        return datetime.now(UTC).replace(microsecond=0)
+    async def _now(self) -> datetime:
+        return await self.blocking(self.orders.time)
 
 
 def _accepted(contents: BoxContents) -> Iterator[tuple[SignedOrder, datetime]]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 __all__ = ["BoxTrouble", "Holds", "HoldsView", "OrderBox"]
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from actors.custody.box import BOX, BoxContents, BoxTrouble, OrderBoxFolder, Outcome
 from actors.custody.holds import Holds, holds_in
 from actors.recorder.signing import KeyRefused, PoleKey
 from runtime import Authority, Capability, Storage, Unrecoverable
+from runtime.clock import Clock, boot_id
+
+_CLOCK = "clock.json"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class OrderBox(
@@ -21,9 +26,28 @@ class OrderBox(
 
     def __init__(self, authority: Authority) -> None:
         folder = authority.require_folder()
+        (folder / BOX).mkdir(mode=0o700, exist_ok=True)
         self._box = OrderBoxFolder(folder / BOX)
+        # A journal of its own: two who use one at once would lose each other's notes.
+        is_good = bool(getattr(authority.settings, "battery_clock", False))
+        self._clock = Clock(folder / BOX / _CLOCK, battery_clock=is_good)
         self.pole = _public_key(folder)
         """The public key that signs this pole's recordings, by which orders name the pole."""
+
+    @classmethod
+    def prepare(cls, authority: Authority) -> None:
+        """The clock asks for the boot id before the walls stand: it can't be read later."""
+        boot_id()
+
+    def time(self) -> datetime:
+        """What time it is by the pole's own clock, which no jump of the wall clock moves: a dead
+        battery must not end anybody's term. In whole seconds."""
+        try:
+            return _EPOCH + timedelta(seconds=self._clock.read().now // 1_000_000)
+        except OSError as error:
+            raise BoxTrouble(
+                f"the clock's journal can't be read: {error.strerror or type(error).__name__}"
+            ) from None
 
     def read(self) -> BoxContents:
         """See ``OrderBoxFolder.read``."""

@@ -109,6 +109,8 @@ class CustodianSettings(Settings, frozen=True, kw_only=True):
     facilities: Annotated[tuple[Facility, ...], msgspec.Meta(max_length=256)] = ()
     look: Duration = Duration(1)
     """How often to look for new orders."""
+    battery_clock: bool = False
+    """As retention's: whether this computer's own clock can be relied on."""
 
     def __post_init__(self) -> None:
         if not 0.1 <= self.look <= 60:

@@ -37,7 +37,7 @@ class CustodianInVirtualTime(Custodian, domain=Domain.SECURITY):
         await trio.lowlevel.checkpoint()
         return function(*args)
 
-    def _now(self) -> datetime:
+    async def _now(self) -> datetime:
         return NOON + timedelta(seconds=int(trio.current_time()))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from actors.custody.holds import UNKNOWN_END, Hold, HoldRegister, Holds
 from actors.custody.order import HoldRelease, HoldReview, SignedOrder
 from actors.ledger.receipts import Refusal
 from runtime import Capability
+from runtime.clock import kernel
 from tests.people import NOON, POLE, people, place
 from tests.recordings import storage
 
@@ -123,11 +125,22 @@ def public_names(kind: type[Capability]) -> set[str]:
 
 def test_neither_handle_opens_a_recording(tmp_path: Path) -> None:
     """By what they offer; that no key which opens one lies on the pole is the recorder's."""
-    shared = {"kind", "rights"}
+    shared = {"kind", "rights", "prepare"}
     assert public_names(HoldsView) - shared == {"current"}
-    assert public_names(OrderBox) - shared == {"read", "decide"}
+    assert public_names(OrderBox) - shared == {"read", "decide", "time"}
     (tmp_path / "20261122T030000Z-crossing-00000001.mp4.age").write_bytes(b"ciphertext")
     box = storage(OrderBox, tmp_path, actor="custodian")
     assert "ciphertext" not in str(box.read())
     fields = set(Hold.__dataclass_fields__)
     assert fields == {"id", "order", "review", "is_decided"}
+
+
+def test_a_dead_battery_ends_nobodys_term(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The custodian goes by the pole's own clock; its tests have every jump that there is."""
+    right = int(NOON.timestamp()) * SECOND
+    monkeypatch.setattr(kernel, "_adjtimex", lambda: (right, True))
+    before = storage(OrderBox, tmp_path, actor="custodian").time()
+    assert before == NOON
+    monkeypatch.setattr(kernel, "_adjtimex", lambda: (0, False))
+    after = storage(OrderBox, tmp_path, actor="custodian").time()
+    assert timedelta(0) <= after - before < timedelta(minutes=1)

@@ -66,7 +66,7 @@ class CustodianInVirtualTime(Custodian, domain=Domain.SECURITY):
             raise BoxTrouble("a decision can't be written: No space left on device")
         return function(*args)
 
-    def _now(self) -> datetime:
+    async def _now(self) -> datetime:
         return self.now
 
 

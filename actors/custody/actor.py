@@ -15,7 +15,7 @@ from actors.custody.box import BoxContents, BoxTrouble, Decided, Outcome, Waitin
 from actors.custody.capability import OrderBox
 from actors.custody.disclosure import Accepted, Disclosures, decide_disclosure
 from actors.custody.hold_rules import decide_hold
-from actors.custody.holds import HoldRegister, holds_in
+from actors.custody.holds import HoldRegister, Holds, holds_in
 from actors.custody.managers import CustodianSettings, Managers
 from actors.custody.order import HoldPlace, HoldRelease, HoldReview, SignedOrder
 from actors.custody.ruling import Ruling
@@ -79,6 +79,8 @@ class Custodian(Actor, domain=Domain.SECURITY):
         """Of what was reported in this life and may not be in the ledger yet: when."""
         self._warned: set[str] = set()
         self._next_time = -math.inf
+        self._shown: BoxContents | None = None
+        self._holds = Holds()
         self._trouble = ""
 
     async def run(self) -> None:
@@ -216,7 +218,9 @@ class Custodian(Actor, domain=Domain.SECURITY):
     # -- showing --------------------------------------------------------------------------------
 
     def _show(self, contents: BoxContents) -> None:
-        holds = holds_in(contents)
+        if contents is not self._shown:
+            self._shown, self._holds = contents, holds_in(contents)
+        holds = self._holds
         overdue = holds.overdue(self._time)
         self.orders_waiting.set(len(contents.waiting))
         self.holds_in_force.set(len(holds))

@@ -47,23 +47,15 @@ class Hold:
         """Whether its review date has passed. It holds all the same."""
         return self.review < now
 
-    def covers(self, *, camera: str, place: str, start: int, end: int | None) -> bool:
-        """See ``Holds.covers``."""
-        until = start + UNKNOWN_END if end is None else max(end, start)
-        return (
-            self.start < self.end
-            and start < self.end
-            and until >= self.start
-            and (not place or place in self.order.places)
-            and (not camera or not self.order.cameras or camera in self.order.cameras)
-        )
-
 
 class Holds:
     """The holds in force at one moment. Immutable; asking it costs no reading."""
 
     def __init__(self, holds: Iterable[Hold] = ()) -> None:
         self._holds = tuple(holds)
+        self._spans = [
+            (hold.start, hold.end, hold.order.places, hold.order.cameras) for hold in self._holds
+        ]
 
     def __iter__(self) -> Iterator[Hold]:
         return iter(self._holds)
@@ -77,8 +69,13 @@ class Holds:
         ``start`` and ``end`` are those of its first and last frame (µs since 1970); an ``end`` of
         None is one that nobody noted. Where camera or place are not known ("") it may be any.
         """
+        until = start + UNKNOWN_END if end is None else max(end, start)
         return any(
-            hold.covers(camera=camera, place=place, start=start, end=end) for hold in self._holds
+            start < last
+            and until >= first < last
+            and (not place or place in places)
+            and (not camera or not cameras or camera in cameras)
+            for first, last, places, cameras in self._spans
         )
 
     def overdue(self, now: datetime) -> tuple[Hold, ...]:

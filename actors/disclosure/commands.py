@@ -27,8 +27,10 @@ from actors.custody.bringing import (
 
 if TYPE_CHECKING:
     # Here and not above: the command line is put together without loading what it may not need.
+    from actors.custody.box import BoxContents
     from actors.custody.order import SignedOrder
     from actors.custody.sending import PoleBox
+    from actors.disclosure.keys import PoleKeys
     from actors.disclosure.package import Made
 
 _UNSAID = 2
@@ -121,6 +123,12 @@ def register(subparsers: _Parsers[argparse.ArgumentParser]) -> None:
         help="the pole's public keys, of its recordings and of its ledger, noted when it was set "
         "up: files, or the keys themselves; one file may hold both",
     )
+    verify.add_argument(
+        "--ledger",
+        type=Path,
+        metavar="FOLDER",
+        help="a copy of the pole's ledger: it must tell of this very package",
+    )
     verify.add_argument("--json", action="store_true", help="for machines")
     verify.set_defaults(handler=_verify)
 
@@ -192,7 +200,10 @@ def _add_request(actions: _Parsers[argparse.ArgumentParser]) -> None:
 
 def _add_id(action: argparse.ArgumentParser) -> None:
     action.add_argument(
-        "--request", required=True, metavar="ID", help="as `smartpole disclose list` shows it"
+        "--request",
+        required=True,
+        metavar="ID",
+        help="as `smartpole disclose list` shows it; or the file of the request",
     )
 
 
@@ -230,16 +241,14 @@ def _request(arguments: argparse.Namespace) -> int:
 
 def _approve(arguments: argparse.Namespace) -> int:
     from actors.custody.order import DisclosureApproval, DisclosureRequest
-    from actors.disclosure.folder import disclosures_in
     from actors.disclosure.showing import facts
 
     pole, box = pole_of(arguments)
-    id = _id_of(arguments.request, box)
-    known = disclosures_in(box.read()).requests.get(id) if box is not None else None
-    if known is not None:
-        order = known.signed.order
+    id, request = _request_of(arguments.request, box.read() if box is not None else None)
+    if request is not None:
+        order = request.order
         assert isinstance(order, DisclosureRequest)
-        print(f"request {id[:12]}, by {known.signed.signer}:")
+        print(f"request {id[:12]}, by {request.signer}:")
         for line in facts(order):
             print(f"  {line}")
     if not arguments.yes and not _agrees():
@@ -260,16 +269,28 @@ def _open(arguments: argparse.Namespace) -> int:
     from actors.custody.sending import key_from
 
     pole, box = pole_of(arguments)
-    id = _id_of(arguments.request, box)
+    id, _ = _request_of(arguments.request, box.read() if box is not None else None)
     key = str(key_from(arguments.key).verifier)
     return bring(order_of(DisclosureOpening, pole=pole, request=id, key=key), arguments, box)
 
 
-def _id_of(given: str, box: PoleBox | None) -> str:
+def _request_of(given: str, contents: BoxContents | None) -> tuple[str, SignedOrder | None]:
+    """The id of the request that is meant, and the request itself where it is at hand: in the
+    pole's box, or in the file that was given. Raises SmartpoleError."""
+    from actors.custody.order import DisclosureRequest
+    from actors.custody.sending import order_in
     from actors.disclosure.folder import disclosures_in
+    from runtime import SmartpoleError
 
-    known = disclosures_in(box.read()).requests if box is not None else None
-    return whole_id(given, known, "request")
+    if Path(given).is_file():
+        signed = order_in(Path(given))
+        if not isinstance(signed.order, DisclosureRequest):
+            raise SmartpoleError(f"{given} is a {signed.order.kind}, and not a disclosure-request.")
+        return signed.id, signed
+    requests = disclosures_in(contents).requests if contents is not None else None
+    id = whole_id(given, requests, "request")
+    known = requests.get(id) if requests is not None else None
+    return id, known.signed if known is not None else None
 
 
 # -- export -------------------------------------------------------------------------------------
@@ -278,22 +299,18 @@ def _id_of(given: str, box: PoleBox | None) -> str:
 def _export(arguments: argparse.Namespace) -> int:
     from actors.custody.sending import PoleBox, key_from
     from actors.disclosure.errors import DisclosureRefused
-    from actors.disclosure.folder import PoleFolder, disclosures_in
+    from actors.disclosure.folder import PoleFolder
     from actors.disclosure.package import make_package
     from actors.disclosure.rewrap import read_identities
     from runtime import load_blueprint
 
     # What can be wrong on this computer is found before anything is opened.
     signer, identities = key_from(arguments.key), read_identities(arguments.identity)
-    if arguments.package.exists():
-        raise DisclosureRefused(
-            f"{arguments.package} is there already, and is not overwritten. Name another folder by "
-            "--package."
-        )
     box = None if arguments.where.is_dir() else PoleBox(arguments.where)
     state = load_blueprint(arguments.where).pole.state if box is not None else arguments.where
+    _require_new(arguments.package, state)
     folder = PoleFolder(state)
-    id = whole_id(arguments.request, disclosures_in(folder.contents()).requests, "request")
+    id, _ = _request_of(arguments.request, folder.contents())
     try:
         opening = folder.opening(id, signer, _now())
     except DisclosureRefused:
@@ -320,6 +337,21 @@ def _export(arguments: argparse.Namespace) -> int:
         print("  The pole must be told. There: smartpole hold send CONF PACKAGE/export.note")
         return OK
     return sent(made.export, box, arguments.wait)
+
+
+def _require_new(package: Path, state: Path) -> None:
+    from actors.disclosure.errors import DisclosureRefused
+
+    if package.exists():
+        raise DisclosureRefused(
+            f"{package} is there already, and is not overwritten. Name another folder by --package."
+        )
+    if package.resolve().is_relative_to(state.resolve()):
+        raise DisclosureRefused(
+            f"{package} lies among the pole's own files, where recordings may stay for two weeks "
+            "at most and nothing would delete it (guideline 7.1(3)). Name a folder elsewhere by "
+            "--package, such as the medium that is handed over."
+        )
 
 
 def _ask_to_open(
@@ -375,11 +407,20 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     from actors.disclosure.errors import DisclosureRefused
     from actors.disclosure.keys import PoleKeys
-    from actors.disclosure.showing import spell_verified
-    from actors.disclosure.verify import verify_package
+    from actors.disclosure.showing import spell_verified, verified_json
+    from actors.disclosure.verify import Finding, verify_package
 
+    entry: int | None = None
     try:
-        found = verify_package(arguments.package, PoleKeys.read(arguments.key))
+        keys = PoleKeys.read(arguments.key)
+        found = verify_package(arguments.package, keys)
+        if arguments.ledger is not None and found.package:
+            entry = _entry_of(found.package, arguments.ledger, keys)
+            if entry is None:
+                text = (
+                    "the copy of the ledger tells of no such package: it is older, or was not told"
+                )
+                found.findings.append(Finding("false", str(arguments.ledger), text))
     except DisclosureRefused as refusal:
         print(f"smartpole disclose: {refusal}", file=sys.stderr)
         return _UNSAID
@@ -387,18 +428,21 @@ def _verify(arguments: argparse.Namespace) -> int:
         print(f"smartpole disclose: {error.filename}: {error.strerror}", file=sys.stderr)
         return _UNSAID
     if arguments.json:
-        whole = {
-            "ok": found.is_good,
-            "package": found.package,
-            "request": found.request.id if found.request is not None else None,
-            "segments": found.films,
-            "missing": [
-                {"camera": one.camera, "start": one.start, "end": one.end, "why": why}
-                for one, why in found.missing
-            ],
-            "findings": found.findings,
-        }
-        print(msgspec.json.format(msgspec.json.encode(whole), indent=2).decode())
+        print(msgspec.json.format(msgspec.json.encode(verified_json(found, entry))).decode())
     else:
         print("\n".join(spell_verified(found)))
+        if entry is not None:
+            print(f"  ✓ the ledger tells of this package: entry {entry}")
     return OK if found.is_good else REFUSED
+
+
+def _entry_of(package: str, folder: Path, keys: PoleKeys) -> int | None:
+    from actors.disclosure.errors import DisclosureRefused
+    from actors.disclosure.proofs import entry_of_package
+    from runtime.errors import LedgerDamaged, LedgerTrouble
+    from runtime.ledger.audit import LedgerFolder
+
+    try:
+        return entry_of_package(LedgerFolder(folder, keys.ledger), package)
+    except (LedgerDamaged, LedgerTrouble) as error:
+        raise DisclosureRefused(str(error)) from None

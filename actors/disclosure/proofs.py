@@ -1,8 +1,8 @@
-"""Proofs that a disclosure's orders stand in the pole's ledger."""
+"""What the pole's ledger has of a disclosure: proofs of its orders, and the package."""
 
 from __future__ import annotations
 
-__all__ = ["prove_orders"]
+__all__ = ["entry_of_package", "prove_orders"]
 
 from collections.abc import Sequence
 
@@ -34,3 +34,18 @@ def prove_orders(ledger: LedgerFolder, orders: Sequence[SignedOrder]) -> list[In
         return [ledger.prove(places[numbers_of(one.id)]) for one in orders]
     except (LedgerDamaged, LedgerTrouble, NoteRefused) as error:
         raise DisclosureRefused(str(error)) from None
+
+
+def entry_of_package(ledger: LedgerFolder, package: str) -> int | None:
+    """Which entry tells that this package was made, in a ledger that is verified whole; None where
+    none does. Blocks; raises DisclosureRefused where the ledger is not as the pole signed it."""
+    try:
+        ledger.audit()
+        for index, _, entry in ledger.entries(wanted=lambda record: record.kind == _KIND):
+            if not isinstance(entry, Disclosed) or entry.step is not DisclosureStep.EXPORTED:
+                continue
+            if entry.package == numbers_of(package):
+                return index
+    except (LedgerDamaged, LedgerTrouble, NoteRefused) as error:
+        raise DisclosureRefused(str(error)) from None
+    return None

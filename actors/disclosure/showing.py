@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["facts", "listing", "listing_json", "spell_verified"]
+__all__ = ["facts", "listing", "listing_json", "spell_verified", "verified_json"]
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta, timezone
@@ -76,7 +76,9 @@ def listing(
         lines += [line for one in contents.decided for line in _refused(one)]
     waiting = sum(1 for one in contents.waiting if (one.kind or "").startswith(_PREFIX))
     if waiting:
-        lines.append(f"{waiting} orders wait for a decision.")
+        lines.append(
+            f"{waiting} {'order waits' if waiting == 1 else 'orders wait'} for a decision."
+        )
     return lines or ["nothing is requested."]
 
 
@@ -159,13 +161,30 @@ def spell_verified(found: Verified) -> Iterator[str]:
         )
     if found.package:
         yield f"  package    {found.package} (as the pole's ledger names it)"
-    yield f"  {found.films} segments are as the pole recorded and signed them"
+    segments = "1 segment is" if found.films == 1 else f"{found.films} segments are"
+    yield f"  {segments} as the pole recorded and signed"
     for piece, why in found.missing:
         span = _span(_moment(piece.start), _moment(piece.end))
         text = f"the pole signed why: {piece.what}" if why == Kind.GAP.value else _MISSING[why]
         yield f"  missing    {piece.camera}, {span}: {text}"
     for one in found.findings:
         yield f"  {one.kind.upper()} {one.what}: {one.text}"
+
+
+def verified_json(found: Verified, entry: int | None) -> dict[str, Any]:
+    """The same for a machine; ``entry`` is the ledger's of the package, where that was asked."""
+    return {
+        "ok": found.is_good,
+        "package": found.package,
+        "ledger_entry": entry,
+        "request": found.request.id if found.request is not None else None,
+        "segments": found.films,
+        "missing": [
+            {"camera": one.camera, "start": one.start, "end": one.end, "why": why}
+            for one, why in found.missing
+        ],
+        "findings": found.findings,
+    }
 
 
 def _verdict(found: Verified) -> str:

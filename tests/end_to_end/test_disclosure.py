@@ -177,7 +177,7 @@ def test_from_the_inquiry_to_the_film(office: Office, capsys: pytest.CaptureFixt
     assert office.run("verify", package, "--key", keys) == 0
     said = capsys.readouterr().out
     assert "requested by site-manager, approved by site-deputy" in said
-    assert "1 segments are as the pole recorded and signed them" in said
+    assert "1 segment is as the pole recorded and signed" in said
 
     # The ledger has each step, and the package by its digest; and nothing in clear.
     assert main(["ledger", "show", str(ledger.parent), "--kind", "disclosure", "--json"]) == 0
@@ -218,7 +218,11 @@ def test_a_copy_on_the_manager_s_computer(
     send = ["hold", "send", str(office.conf)]
     assert main([*send, str(office.folder / "request.order")]) == 0
     id = capsys.readouterr().out.split("order      ")[1][:64]
-    assert office.run("approve", office.conf, "--request", id, "--yes", signer="deputy") == 0
+    order, approval = office.folder / "request.order", office.folder / "approval.order"
+    approve = [pub, "--request", order, "--to", approval, "--yes"]
+    assert office.run("approve", *approve, signer="deputy") == 0
+    assert "ground     law, 刑-77" in capsys.readouterr().out
+    assert main([*send, str(approval)]) == 0
 
     def copied(name: str) -> Path:
         copy = office.folder / name
@@ -230,6 +234,9 @@ def test_a_copy_on_the_manager_s_computer(
     package = office.folder / "package"
     rest = ["--identity", office.folder / "manager.key", "--package", package]
     first = copied("copy-1")
+    inside = [*rest[:-1], first / "security" / "package"]
+    assert office.run("export", first, "--request", id, *inside, signer="manager") == 1
+    assert "7.1(3)" in capsys.readouterr().err
     assert office.run("export", first, "--request", id, *rest, signer="manager") == 1
     assert "make the copy again" in capsys.readouterr().err
     assert office.run("open", office.conf, "--request", id, signer="manager") == 0

@@ -67,6 +67,26 @@ def test_verifying(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert found["segments"] == 5
 
 
+def test_verifying_against_a_copy_of_the_ledger(
+    site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = site.package(tmp_path / "package")
+    check = ["verify", made.folder, "--key", site.pole, "--key", site.keys.ledger]
+    with_ledger = [*check, "--ledger", site.ledger_folder]
+    assert disclose(*with_ledger) == 1
+    assert f"FALSE {site.ledger_folder}: the copy of the ledger" in capsys.readouterr().out
+    number = site.log.size
+    assert site.ask(made.export.order, site.site)[1].why is None
+    assert disclose(*with_ledger) == 0
+    assert f"the ledger tells of this package: entry {number}" in capsys.readouterr().out
+    entries = site.ledger_folder / "entries.jsonl"
+    entries.write_bytes(
+        entries.read_bytes().replace(b'"refused"', b'"Refused"').replace(b"2", b"3")
+    )
+    assert disclose(*with_ledger) == 2
+    assert capsys.readouterr().err.startswith("smartpole disclose: ")
+
+
 def test_verifying_what_is_not_there(
     site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

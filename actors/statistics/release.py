@@ -131,20 +131,27 @@ def release_people(raw: PeopleSlice, k: int) -> ReleasedPeople:
     everybody = raw.of(EVERYBODY)
     if everybody.peak < k:
         return _released(raw, k, None, None, ())
-    parts = divide(EVERYBODY, lambda group: k <= raw.of(group).peak <= everybody.peak - k)
+    pictures, room = raw.pictures, everybody.peak
+    parts = divide(EVERYBODY, lambda group: k <= raw.of(group).peak <= room - k * group.depth)
     # Undivided, the one group is everybody, of whom the slice itself tells.
     groups = [(group, raw.of(group)) for group in parts] if len(parts) > 1 else []
-    with_means = all(_has_safe_mean(present, raw.pictures, k) for _, present in groups)
+    are_always_there = all(present.pictures == pictures for _, present in groups)
+    has_mean = _has_safe_mean(everybody, pictures, k)
+    if not are_always_there:
+        peaks = [present.peak for _, present in groups]
+        if not _could_always_be_there(peaks, everybody, pictures, k, has_mean=has_mean):
+            groups = []
+    with_means = are_always_there and all(
+        _has_safe_mean(present, pictures, k) for _, present in groups
+    )
     return _released(
         raw,
         k,
         everybody.peak,
-        mean_tenths(everybody, raw.pictures)
-        if _has_safe_mean(everybody, raw.pictures, k)
-        else None,
+        mean_tenths(everybody, pictures) if has_mean else None,
         tuple(
             ReleasedGroup(
-                group, present.peak, mean_tenths(present, raw.pictures) if with_means else None
+                group, present.peak, mean_tenths(present, pictures) if with_means else None
             )
             for group, present in groups
         ),
@@ -170,6 +177,26 @@ def mean_tenths(present: Presence, pictures: int) -> int:
 
 def _has_safe_mean(present: Presence, pictures: int, k: int) -> bool:
     return present.in_all - present.peak >= k * (pictures - 1)
+
+
+def _could_always_be_there(
+    peaks: list[int], everybody: Presence, pictures: int, k: int, *, has_mean: bool
+) -> bool:
+    """Whether, of each group, somebody may have been in every picture, by all that is told.
+
+    The fullest picture has room for the largest group's peak, with somebody of any other group
+    beside it. The others must have room for the peak of each other group, with one more person,
+    and for one person in each that is left. What they show together is known if the mean is told,
+    and is below k on average if it isn't. At last, one of them must be able to show a single
+    group: else it would be known that means by group are withheld for another reason.
+    """
+    beside = everybody.in_all - everybody.peak
+    least = sum(peaks) - max(peaks) + pictures - 1
+    if len(peaks) >= pictures:
+        return False
+    if not has_mean:
+        return least < k * (pictures - 1)
+    return least <= beside <= everybody.peak * (pictures - 2) + k
 
 
 def _released(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from itertools import chain, combinations, product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from actors.crowd.messages import AgeBand, Gender, Mask
@@ -137,6 +137,23 @@ def test_each_person_may_have_any_attributes(
         assert found is not None, (released, cell)
         assert release_people(raw(found[0]), k) == released
         assert any(cell == one[:3] for table in found[0] for one in table)
+
+
+@settings(max_examples=6, deadline=None)
+@given(crowds(10, 60), SMALL_K, st.lists(st.sampled_from(CELLS), min_size=3, max_size=3))
+def test_of_somebody_who_is_always_there_nothing_can_be_told(
+    slices: list[Pictures], k: int, cells: list[Attributes]
+) -> None:
+    """Somebody who is known to have been in every picture may have been in any cell in all."""
+    (pictures,) = slices
+    assume(all(pictures))
+    released = release_people(raw(pictures), k)
+    attack = Attack([released], [len(pictures)], [only(cell) for cell in cells], MOST)
+    for cell in cells:
+        found = attack.pictures_with_somebody_always(only(cell), 0)
+        assert found is not None, (released, cell)
+        assert release_people(raw(found[0]), k) == released
+        assert all(any(cell == one[:3] for one in table) for table in found[0])
 
 
 # -- the attacker is able to find something ----------------------------------------------------

@@ -35,6 +35,7 @@ from tests.unit.statistics.linear_attacker import (
 )
 from tests.unit.statistics.test_attacker import (
     GENDERS,
+    WATCHED,
     WORLDS,
     is_named,
     named_groups,
@@ -85,6 +86,10 @@ def crowds(draw: st.DrawFn, least: int, most: int, slices: int = 1) -> list[Pict
     tables = [tuple((*cell, number) for cell, number in one.items()) for one in shown]
     return [tables[first : first + each] for first in range(0, length, each)]
 
+
+BY_AGE = [(Gender.FEMALE, age, Mask.UNKNOWN) for age in AgeBand] + [M]
+BY_WIDE_AGE = [BY_AGE[0], BY_AGE[2], M, U]
+BY_GENDER_ALONE = [F, M, U]
 
 SMALL_K = st.integers(3, 6)
 
@@ -146,9 +151,42 @@ def test_of_somebody_who_is_always_there_nothing_can_be_told(
 ) -> None:
     """Somebody who is known to have been in every picture may have been in any cell in all."""
     (pictures,) = slices
+    open_to_anybody_who_is_always_there(pictures, k, cells)
+
+
+@st.composite
+def narrow(draw: st.DrawFn) -> tuple[Pictures, int]:
+    """Few pictures in which groups come and go as a whole, as large as the rules just allow."""
+    k = draw(st.integers(3, 4))
+    size = st.sampled_from([0, 0, 1, k - 1, k, k, k + 1, 2 * k, 3 * k])
+    kinds = draw(st.sampled_from([BY_AGE, BY_WIDE_AGE, BY_GENDER_ALONE]))
+    table = st.tuples(*(size for _ in kinds)).map(
+        lambda sizes: tuple((*kind, people) for kind, people in zip(kinds, sizes, strict=True))
+    )
+    pictures = draw(st.lists(table, min_size=2, max_size=7))
+    return [tuple(cell for cell in one if cell[3]) for one in pictures], k
+
+
+@settings(max_examples=25, deadline=None)
+@given(narrow(), st.data())
+def test_nor_where_there_is_hardly_room_for_anybody_else(
+    made: tuple[Pictures, int], data: st.DataObject
+) -> None:
+    pictures, k = made
+    released = release_people(raw(pictures), k)
+    groups = [one.group for one in released.groups] or [EVERYBODY]
+    group = data.draw(st.sampled_from(groups))
+    open_to_anybody_who_is_always_there(
+        pictures, k, [data.draw(st.sampled_from(cells_of(group)))], most=90
+    )
+
+
+def open_to_anybody_who_is_always_there(
+    pictures: Pictures, k: int, cells: list[Attributes], most: int = MOST
+) -> None:
     assume(all(pictures))
     released = release_people(raw(pictures), k)
-    attack = Attack([released], [len(pictures)], [only(cell) for cell in cells], MOST)
+    attack = Attack([released], [len(pictures)], [only(cell) for cell in cells], most)
     for cell in cells:
         found = attack.pictures_with_somebody_always(only(cell), 0)
         assert found is not None, (released, cell)
@@ -159,12 +197,21 @@ def test_of_somebody_who_is_always_there_nothing_can_be_told(
 # -- the attacker is able to find something ----------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["genders", "genders in two pictures", "ages of women"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "genders",
+        "genders in two pictures",
+        "ages of women",
+        "two genders in three pictures",
+        "two genders, k = 3",
+    ],
+)
 @settings(max_examples=10, deadline=None)
 @given(data=st.data())
 def test_as_good_as_trying_every_slice(name: str, data: st.DataObject) -> None:
     """In a small world, both attackers find the same numbers possible, no more and no less."""
-    world = WORLDS[name]
+    world = WATCHED[name]
     released, fits = data.draw(st.sampled_from([*fitting(world).items()]))
     assert isinstance(released, ReleasedPeople)
     beside = {only(one[:3]): one[3] for one in world.beside}

@@ -151,6 +151,7 @@ def test_of_somebody_who_is_always_there_nothing_can_be_told(
 ) -> None:
     """Somebody who is known to have been in every picture may have been in any cell in all."""
     (pictures,) = slices
+    assume(all(pictures))
     open_to_anybody_who_is_always_there(pictures, k, cells)
 
 
@@ -173,6 +174,7 @@ def test_nor_where_there_is_hardly_room_for_anybody_else(
     made: tuple[Pictures, int], data: st.DataObject
 ) -> None:
     pictures, k = made
+    assume(all(pictures))
     released = release_people(raw(pictures), k)
     groups = [one.group for one in released.groups] or [EVERYBODY]
     group = data.draw(st.sampled_from(groups))
@@ -181,10 +183,38 @@ def test_nor_where_there_is_hardly_room_for_anybody_else(
     )
 
 
+OF_EVERY_AGE = [(*cell, 3) for cell in BY_AGE]
+MASKED, NOT_MASKED = ((*BY_AGE[1][:2], mask) for mask in (Mask.WORN, Mask.NOT_WORN))
+
+TIGHT: dict[str, Pictures] = {
+    "young women leave no room for old ones": [
+        ((*BY_AGE[0], 3), (*BY_AGE[2], 3), (*M, 3)),
+        ((*BY_AGE[0], 6),),
+        ((*BY_AGE[2], 3), (*M, 1)),
+        ((*M, 1),),
+    ],
+    "masked ones leave no room for others": [
+        ((*MASKED, 3), (*NOT_MASKED, 3), *(one for one in OF_EVERY_AGE if one[1] != MASKED[1])),
+        ((*MASKED, 15),),
+        *[((*M, 2),)] * 6,
+    ],
+    "men leave no room for women": [((*F, 5), (*M, 3)), ((*M, 5),), ((*F, 1),)],
+    "there is hardly anybody": [((*F, 5), (*M, 3)), ((*M, 4),), ((*F, 1),)],
+}
+
+
+@pytest.mark.parametrize("name", TIGHT)
+def test_a_tight_slice_tells_nothing_of_who_is_always_there(name: str) -> None:
+    pictures = TIGHT[name]
+    released = release_people(raw(pictures), 3)
+    groups = [one.group for one in released.groups] or [EVERYBODY]
+    cells = [cell for group in groups for cell in cells_of(group)[:1]] + [F, M, MASKED]
+    open_to_anybody_who_is_always_there(pictures, 3, cells)
+
+
 def open_to_anybody_who_is_always_there(
     pictures: Pictures, k: int, cells: list[Attributes], most: int = MOST
 ) -> None:
-    assume(all(pictures))
     released = release_people(raw(pictures), k)
     attack = Attack([released], [len(pictures)], [only(cell) for cell in cells], most)
     for cell in cells:

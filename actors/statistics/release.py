@@ -196,14 +196,14 @@ def _could_always_be_there(
     """Whether, of each group, somebody may have been in every picture, by all that is told.
 
     The fullest picture has room for the largest group's peak, with somebody of any other group
-    beside it. The others must have room for the peak of each other group, with one more person,
-    and for one person in each that is left. What they show together is known if the mean is told,
-    and is below k on average if it isn't. At last, one of them must be able to show a single
-    group: else it would be known that means by group are withheld for another reason.
+    beside it. Each other group has its peak in a picture of its own, with one more person, and each
+    picture that is left shows one person. What they show together is known if the mean is told, and
+    is below k on average if it isn't. At last, one of them must be able to do without some group:
+    else it would be known that means by group are withheld for another reason.
     """
     beside = everybody.in_all - everybody.peak
     least = sum(peaks) - max(peaks) + pictures - 1
-    if len(peaks) >= pictures:
+    if len(peaks) > pictures:
         return False
     if not has_mean:
         return least < k * (pictures - 1)

@@ -392,7 +392,7 @@ def _knows_given_up(
         unknown.never_above_if(yes, part, peak - k)
     absent = [one for part in parts for one in unknown.once_nobody(part)]
     program.require(total([*absent, times(yes, -1)]), least=0)
-    if len(parts) >= pictures:
+    if len(parts) > pictures:
         return yes
     # The peaks without the largest are the least of the sums without any one.
     sums = [total(peaks[:one] + peaks[one + 1 :]) for one in range(len(peaks))]
@@ -419,7 +419,7 @@ def _knows_presence(unknown: UnknownSlice, released: ReleasedPeople, peak: int) 
         unknown.always_if(always, one.group)
     peaks = [one.peak for one in released.groups]
     least, in_all = sum(peaks) - max(peaks) + pictures - 1, unknown.in_all(EVERYBODY)
-    if len(peaks) >= pictures:
+    if len(peaks) > pictures:
         program.require(could_be, most=0)
     elif released.mean_tenths is not None:
         program.require_if(could_be, times(in_all, -1), most=-peak - least)

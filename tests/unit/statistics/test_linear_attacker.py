@@ -199,6 +199,7 @@ TIGHT: dict[str, Pictures] = {
         *[((*M, 2),)] * 6,
     ],
     "men leave no room for women": [((*F, 5), (*M, 3)), ((*M, 5),), ((*F, 1),)],
+    "each picture has its own group": [((*F, 4), (*M, 3), (*U, 3)), ((*M, 5),), ((*U, 5), (*F, 1))],
     "there is hardly anybody": [((*F, 5), (*M, 3)), ((*M, 4),), ((*F, 1),)],
 }
 

@@ -211,6 +211,16 @@ def test_groups_are_told_where_one_of_each_could_always_have_been_there(
     assert names_told([of_both(*one) for one in crowds]) == expected
 
 
+def test_each_group_may_have_its_peak_in_a_picture_of_its_own() -> None:
+    both_ages = [(*YOUNG[:3], 5), (*OLD[:3], 5), (*M20[:3], 5), (*U20[:3], 5)]
+    rest = [[(*M20[:3], 8)], [(*U20[:3], 5), (*YOUNG[:3], 4)]]
+    assert names_told([both_ages, *rest]) == set()
+    assert len(names_told([both_ages, *rest, [(*M20[:3], 1)]])) == 4
+    genders = [(*YOUNG[:3], 5), (*M20[:3], 5), (*U20[:3], 5)]
+    rest = [[(*M20[:3], 6)], [(*U20[:3], 6), (*YOUNG[:3], 1)]]
+    assert len(names_told([genders, *rest])) == 3
+
+
 @pytest.mark.parametrize(("women", "told"), [(0, False), (1, True)])
 def test_means_of_groups_are_told_where_all_are_always_there(women: int, told: bool) -> None:
     crowds = [(12, 8), (12, 8), (8, 6), (women, 6), (8, 6)]

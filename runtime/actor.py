@@ -38,7 +38,7 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -86,6 +86,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def headline(self) -> str:
         """What is configured, in a few words without secrets, for status and graph."""
         return ""
+
+    def misfits(self, places: Collection[str], actors: Mapping[str, str]) -> Iterable[str]:
+        """What these settings name and the rest of the configuration has not, each in words that a
+        finding begins with: "it names the place 'hall', which is not declared". ``places`` are the
+        declared ones, ``actors`` tells each actor's place."""
+        return ()
 
 
 class NoSettings(Settings, frozen=True, kw_only=True):

@@ -148,8 +148,8 @@ def _check_connections(blueprint: Blueprint) -> Iterator[Finding]:
                     f'add [[channels]] with to = "{plan.name}.{port}"',
                     plan.line,
                 )
-        for port in plan.actor_type.declaration.outlets:
-            if (plan.name, port) not in used:
+        for port, out in plan.actor_type.declaration.outlets.items():
+            if (plan.name, port) not in used and not out.optional:
                 yield Finding(
                     f"{plan.name}.{port}",
                     "this outlet leads nowhere",

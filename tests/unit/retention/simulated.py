@@ -41,6 +41,9 @@ NEAR = 60 * SECOND
 """By how much the pole may take a segment for longer than it is; see ``actors.recorder.expiry``."""
 NO_END = 3_600 * SECOND
 BEAT = 60 * SECOND
+PROVING = 6 * 3_600 * SECOND
+"""A clock that is synchronised is believed after an hour at the latest, and looked at now and then.
+"""
 
 
 class PowerCut(BaseException):
@@ -169,7 +172,9 @@ class Pole:
         """Names of segments that were deleted."""
         self.orders: list[Order] = []
         self.tally = Tally()
-        self.known_boots = {self.machine.boot}
+        self.known_boots: set[str] = set()
+        """In which the pole got to know the time."""
+        self._synchronised_since: int | None = self.machine.now
         self.last_seen: dict[str, int] = {}
         """Of each boot, the boottime at which the clock looked last."""
         self._open: list[tuple[OpenSegment, Truth]] = []
@@ -273,7 +278,7 @@ class Pole:
     def lose_index(self) -> None:
         self.tally.rebuilt += 1
         path = self.folder / "index.db"
-        if self.chance.random() < 0.5:
+        if self.chance.random() < 0.5 or not path.exists():
             for file in self.folder.glob("index.db*"):
                 os.unlink(file)
         else:
@@ -308,8 +313,9 @@ class Pole:
                 self.holder.release(order.signed)
 
     def synchronise(self) -> None:
+        if not self.machine.synchronised or self._synchronised_since is None:
+            self._synchronised_since = self.machine.now
         self.machine.synchronise()
-        self.known_boots.add(self.machine.boot)
 
     def reboot(self, off: int, battery: Battery) -> None:
         self.last_seen.setdefault(self.machine.boot, 0)
@@ -355,8 +361,12 @@ class Pole:
     def check_limits(self) -> None:
         """Right after a sweep, nothing is older than it may be, but what is held."""
         timeline = self.retention.recordings.time()
-        if not timeline.is_known:
+        if timeline.is_known:
+            self.known_boots.add(self.machine.boot)
+        else:
             self.tally.unknown += 1
+            since = self._synchronised_since if self.machine.synchronised else None
+            assert since is None or self.machine.now - since < PROVING, "the time must be known"
         for truth in self.there.values():
             earliest, latest = timeline.span(truth.boot, truth.boottime, truth.start)
             if timeline.is_known:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from runtime.actor import Actor, Settings
 from runtime.blueprint import Blueprint, load_blueprint
 from runtime.channel import DROP_OLDEST, Overflow
-from runtime.config import Document, Duration, Size, SourceAddress, convert, read_document
+from runtime.config import Document, Duration, SourceAddress, convert, read_document
 from runtime.domain import Domain
 from runtime.errors import ConfigurationError, Problem
 from runtime.specification import Exhausted, Restart, Strategy
@@ -380,28 +380,6 @@ def test_durations(text: str, seconds: float, shown: str) -> None:
 def test_what_is_no_duration(text: object) -> None:
     with pytest.raises(ValueError, match="Expected a duration such as"):
         Duration.parse(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "size", "shown"),
-    [
-        ("500MB", 500_000_000, "500MB"), ("1GB", 10**9, "1GB"), ("1.5 GB", 1_500_000_000, "1.5GB"),
-        ("64MiB", 64 * 2**20, "64MiB"), ("0B", 0, "0B"), ("1234567B", 1_234_567, "1234.567kB"),
-        ("0.000001TiB", 1_099_512, "1099.512kB"), ("2000kB", 2_000_000, "2MB"),
-    ],
-)  # fmt: skip
-def test_sizes(text: str, size: int, shown: str) -> None:
-    assert Size.parse(text) == size
-    assert str(Size.parse(text)) == shown
-    assert Size.parse(shown) == size
-
-
-@pytest.mark.parametrize(
-    "text", ["", "5", "GB", "-5GB", "5 gigabytes", "1e3MB", "5mb", "5GB ", "٥GB", 5, None]
-)
-def test_what_is_no_size(text: object) -> None:
-    with pytest.raises(ValueError, match="Expected a size such as"):
-        Size.parse(text)
 
 
 @pytest.mark.parametrize(

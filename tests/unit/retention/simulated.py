@@ -101,6 +101,8 @@ class Truth:
     start: int
     end: int | None = None
     """None while it is written, and where the power cut it short."""
+    is_measured: bool = True
+    """Whether its length by the wall clock is its length."""
     is_empty: bool = True
     """Whether nothing of it surely reached the disk."""
 
@@ -130,7 +132,8 @@ class Order:
 
     def may_cover(self, segment: Truth, earliest: int, latest: int) -> bool:
         """As far as the pole can know that it began between these times."""
-        lasted = segment.end - segment.start if segment.end is not None else NO_END
+        is_measured = segment.end is not None and segment.is_measured
+        lasted = SEGMENT if is_measured else NO_END
         return (
             self.names(segment)
             and earliest - NEAR < self.end
@@ -311,6 +314,13 @@ class Pole:
             with self.on_another_computer():
                 self.holder.decide(order.signed)
                 self.holder.release(order.signed)
+
+    def set_clock(self, step: int) -> None:
+        """By hand, perhaps while something is recorded."""
+        self.machine.set_by(step)
+        for _, truth in self._open:
+            truth.is_measured = False
+        self.tally.jumps += 1
 
     def synchronise(self) -> None:
         if not self.machine.synchronised or self._synchronised_since is None:

@@ -101,8 +101,7 @@ class Life:
     def _jump(self) -> None:
         pole, chance = self._pole, self._chance
         size = chance.choice([5 * SECOND, MINUTE, HOUR, DAY, 20 * DAY, 400 * DAY, 4000 * DAY])
-        pole.machine.set_by(chance.choice([-1, 1]) * size)
-        pole.tally.jumps += 1
+        pole.set_clock(chance.choice([-1, 1]) * size)
 
     async def _power_off(self) -> None:
         """And on again. Starting may be cut short, too."""

@@ -3,7 +3,7 @@
 Both folders are purged in the same rounds by what the pole uses: looked up, told to the signed
 chain of manifests, files removed, rows removed and overwritten, log emptied, chain shortened. After
 each round as many young segments are added, so that the folders keep their sizes. Files are there
-of those that expire, and in both folders as many others as one look at the folder takes in. The
+of those that expire, and in both folders some thousand others, of which a look takes in a part. The
 chain has as many files as so many segments make; those that are never reached have one record.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 __all__ = ["Folder", "benchmark"]
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ from runtime import Authority
 
 _MANY, _FEW = 1_000_000, 10_000
 _EXPIRES = 1_000
-_OTHERS = 4_096
+_OTHERS = 8_192
 _RECORDS = 4_096
 """In one file of the chain."""
 _APART = 1_000_000
@@ -52,10 +53,11 @@ def benchmark(effort: Effort) -> Outcome:
         idle = take_turns({one: folders[one].look for one in folders}, effort.rounds)
         purges = take_turns({one: folders[one].purge for one in folders}, effort.rounds)
     figures = [
-        compare(f"{name}, {large}", results, large, small, unit="ms", better="lower", target=_SAME)
-        for name, results in (
-            (f"purge of {_EXPIRES:,} segments", purges),
-            ("a sweep that finds nothing", idle),
+        compare(f"{name}, {large}", results, large, small, unit="ms", better="lower", target=target)
+        for name, results, target in (
+            (f"purge of {_EXPIRES:,} segments", purges, _SAME),
+            # A part of the folder is looked at, of a fixed size: milliseconds, which vary.
+            ("a sweep that finds nothing", idle, None),
         )
     ]
     return Outcome(figures=tuple(figures))
@@ -95,7 +97,10 @@ class Folder:
         """Milliseconds for the sweep that deletes the next thousand."""
         expiring = range(self._expired, self._expired + _EXPIRES)
         for number in expiring:
-            (self._folder / segment_name(self._begun(number))).write_bytes(b"ciphertext")
+            path = self._folder / segment_name(self._begun(number))
+            path.unlink(missing_ok=True)
+            path.write_bytes(b"ciphertext")
+        os.sync()  # files as old as others: one that never was on the disk goes more quickly
         self._expired += _EXPIRES
         before = self._first + self._expired * _APART
         began = perf_counter()

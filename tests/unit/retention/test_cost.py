@@ -67,7 +67,7 @@ def test_a_purge_costs_the_same_out_of_ten_times_as_many(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: list[list[Counter[str]]] = []
-    for size in (6_000, 60_000):
+    for size in (9_000, 90_000):
         folder = Folder(tmp_path / str(size), size, rounds=3)
         works = []
         with monkeypatch.context() as patch:

@@ -121,7 +121,7 @@ def _throughput(what: str, bare: BareLoop, packets: int, interval: float, rounds
         BARE,
         unit="pictures/s",
         better="higher",
-        target=Target(of="ratio", least=0.90),
+        target=Target(of="ratio", least=0.95),
         details={"pictures": len(expected), "threads": _THREADS, "width": _WIDTH},
     )
 

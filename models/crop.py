@@ -135,16 +135,16 @@ def _grid(picture: Picture, rows: _Axis, columns: _Axis, scratch: Scratch) -> Fl
     if pixels == 1:
         np.copyto(grid, part.transpose(2, 0, 1))
         return grid
-    kind = np.uint16 if pixels * 255 < 1 << 16 else np.uint32
+    kind: type[np.uint16 | np.uint32] = np.uint16 if pixels * 255 < 1 << 16 else np.uint32
     sums = scratch.array((rows.length, part.shape[1], 3), kind)
     np.copyto(sums, part[:: rows.pixels])
     for step in range(1, rows.pixels):
-        sums += part[step :: rows.pixels]
+        np.add(sums, part[step :: rows.pixels], out=sums)
     lines = sums.reshape(rows.length, columns.length, columns.pixels, 3).transpose(2, 3, 0, 1)
     totals = scratch.array(grid.shape, kind)
     np.copyto(totals, lines[0])
     for line in lines[1:]:
-        totals += line
+        np.add(totals, line, out=totals)
     np.multiply(totals, np.float32(1 / pixels), out=grid)
     return grid
 

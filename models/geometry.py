@@ -97,8 +97,12 @@ def intersections(first: Floats, second: Floats) -> Floats:
 
 def iou(first: Floats, second: Floats) -> Floats:
     """Intersection over union of each of `first` with each of `second`, 0 to 1: shape (n, m)."""
-    shared = intersections(first, second)
-    union = areas(first)[:, None] + areas(second)[None, :] - shared
+    return _over_union(intersections(first, second), areas(first), areas(second))
+
+
+def _over_union(shared: Floats, first: Floats, second: Floats) -> Floats:
+    """What boxes of these areas share, by what they cover together."""
+    union = first[:, None] + second[None, :] - shared
     return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
 
 
@@ -115,11 +119,10 @@ def suppress(
     if order.size < 2:
         return order
     ordered = boxes[order]
-    overlaps = iou(ordered, ordered) > threshold
+    sizes, shared = areas(ordered), intersections(ordered, ordered)
+    overlaps = _over_union(shared, sizes, sizes) > threshold
     if inside < 1:
-        sizes = areas(ordered)
-        smaller = np.minimum(sizes[:, None], sizes[None, :])
-        overlaps |= intersections(ordered, ordered) > inside * smaller
+        overlaps |= shared > inside * np.minimum(sizes[:, None], sizes[None, :])
     alive = np.ones(order.size, bool)
     for place in range(order.size - 1):
         if alive[place]:

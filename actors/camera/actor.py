@@ -27,6 +27,7 @@ from runtime import (
     SourceAddress,
     reading,
 )
+from runtime.clock import boottime
 from runtime.errors import BorderRefused
 from runtime.specification import Backoff
 
@@ -156,7 +157,9 @@ class Camera(Actor, domain=Domain.CAPTURE):
                 if paced:
                     await trio.sleep_until(pacer.due(packet, trio.current_time()))
                     # It was read ahead of its time.
-                    packet = msgspec.structs.replace(packet, captured_at=time.time_ns() // 1000)
+                    packet = msgspec.structs.replace(
+                        packet, captured_at=time.time_ns() // 1000, boottime=boottime()
+                    )
                 if self._after is not None:
                     packet = msgspec.structs.replace(packet, after=self._after)
                     self._after = None

@@ -20,6 +20,7 @@ import av.logging
 from actors.camera.credentials import CredentialFile, CredentialTrouble
 from actors.camera.messages import EncodedPacket, Interruption, StreamHeader
 from runtime import Authority, Capability, Network, Reach, SmartpoleError, SourceAddress
+from runtime.clock import boottime
 
 # FFmpeg would write addresses, with their passwords, to standard error.
 av.logging.set_level(None)
@@ -237,6 +238,7 @@ class CameraStream:
             dts=packet.dts,
             duration=packet.duration or 0,
             captured_at=time.time_ns() // 1000,
+            boottime=boottime(),
             header=header,
             data=bytes(packet),
         )

@@ -41,7 +41,7 @@ BARE = "bare loop"
 
 _WIDTH = 768
 _THREADS = 1
-_ROUNDS = 5
+_ROUNDS = 9
 _PACED_INTERVAL = 0.6
 """Seconds; the clip has ten pictures a second."""
 _PATIENCE = 300.0

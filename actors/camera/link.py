@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 import av
@@ -27,6 +27,8 @@ av.logging.set_level(None)
 _CORRUPT_IN_A_ROW = 50
 _GATHER = 0.2
 """Seconds: handing over each packet by itself costs more than receiving it."""
+_SLEEP = 0.8 * _GATHER
+"""How long of it packets wait in the socket, so that their pieces do not wake anybody."""
 _PORTS = {"rtsp": 554, "rtsps": 322}
 """RFC 7826, 19.1."""
 _FORMATS = {"v4l2": "v4l2"}
@@ -38,6 +40,8 @@ _OPTIONS = {
     # A playlist posing as a film must not reach the network.
     "file": {"protocol_whitelist": "file"},
 }
+
+_Packet: TypeAlias = "av.Packet[av.VideoStream]"
 
 
 class CameraOutage(SmartpoleError):
@@ -150,6 +154,12 @@ class CameraStream:
         self._video = container.streams.video[0]
         self._packets = self._demultiplex()
         self._is_first = True
+        # A device has few buffers, and a film is there already: only a network's packets may wait.
+        self._may_sleep = source.scheme.startswith("rtsp")
+        self._step = _GATHER
+        """Seconds between the latest two packets, as they came."""
+        self._seen = time.monotonic()
+        """When all that had come was read."""
         self._failure: CameraOutage | None = None
         """What ended the stream while packets were gathered that came before."""
         self.corrupt = 0
@@ -163,32 +173,37 @@ class CameraStream:
     def read(self, session: int, sequence: int, at_most: int) -> list[EncodedPacket]:
         """The next packets, numbered from ``sequence``; an empty list at the end of the stream.
 
-        Blocks until there is one, and then no longer than a tenth of a second: those that come
-        until then are gathered. Raises CameraOutage where the stream breaks.
+        Blocks until there is one, and for a fifth of a second in all: those that come until then
+        are gathered. Raises CameraOutage where the stream breaks.
         """
         if self._failure is not None:
             raise self._failure
-        packets: list[EncodedPacket] = []
+        packets: list[_Packet] = []
+        moments: list[float] = []
         try:
-            self._gather(packets, session, sequence, at_most)
+            self._gather(packets, moments, at_most)
         except CameraOutage as outage:
             if not packets:
                 raise
             self._failure = outage
-        return packets
+        arrivals = self._arrivals(packets, moments)
+        clock = time.time() - time.monotonic()
+        return [
+            self._translate(packet, session, number, int((clock + came) * 1_000_000))
+            for number, (packet, came) in enumerate(zip(packets, arrivals, strict=True), sequence)
+        ]
 
-    def _gather(
-        self, packets: list[EncodedPacket], session: int, sequence: int, at_most: int
-    ) -> None:
+    def _gather(self, packets: list[_Packet], moments: list[float], at_most: int) -> None:
+        """Read packets, and when each was there."""
         corrupt_in_a_row = 0
-        began = latest = 0.0
+        began = latest = time.monotonic()
+        if self._may_sleep and self._step < _SLEEP:
+            time.sleep(_SLEEP)
         while len(packets) < at_most:
             now = time.monotonic()
-            if packets:
-                began = began or now
-                # The next one may well take as long as the last one took.
-                if now - began + (now - latest) > _GATHER:
-                    break
+            # The next one may well take as long as the last one took.
+            if packets and now - began + (now - latest) > _GATHER:
+                break
             latest = now
             try:
                 packet = next(self._packets)
@@ -215,16 +230,35 @@ class CameraStream:
                 continue
             if packet.is_corrupt:
                 self.corrupt += 1
-            packets.append(self._translate(packet, session, sequence + len(packets)))
+            packets.append(packet)
+            moments.append(time.monotonic())
+
+    def _arrivals(self, packets: list[_Packet], moments: list[float]) -> list[float]:
+        """When each packet came, by this computer's clock.
+
+        The last one was waited for. Those before it had been waiting: by the stream's own times
+        they came earlier than it, and after everything that was read before.
+        """
+        arrivals: list[float] = []
+        tick = float(self.seconds_per_tick)
+        for packet, moment in zip(packets, moments, strict=True):
+            came = moment
+            if self._may_sleep and packet.dts is not None and packets[-1].dts is not None:
+                came = min(came, moments[-1] - (packets[-1].dts - packet.dts) * tick)
+            came = max(came, self._seen)
+            self._step = came - self._seen
+            self._seen = came
+            arrivals.append(came)
+        return arrivals
 
     def close(self) -> None:
         self._container.close()
 
-    def _demultiplex(self) -> Iterator[av.Packet[av.VideoStream]]:
+    def _demultiplex(self) -> Iterator[_Packet]:
         return self._container.demux(self._video)
 
     def _translate(
-        self, packet: av.Packet[av.VideoStream], session: int, sequence: int
+        self, packet: _Packet, session: int, sequence: int, captured_at: int
     ) -> EncodedPacket:
         is_key = bool(packet.is_keyframe)
         header = self._header() if is_key or self._is_first else None
@@ -236,7 +270,7 @@ class CameraStream:
             pts=packet.pts,
             dts=packet.dts,
             duration=packet.duration or 0,
-            captured_at=time.time_ns() // 1000,
+            captured_at=captured_at,
             header=header,
             data=bytes(packet),
         )

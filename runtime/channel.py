@@ -202,9 +202,10 @@ class Queue(Generic[M]):
         return message
 
     def take_batch(self, at_most: int) -> list[M]:
-        """The oldest waiting messages, now in hand: in one go, which is cheaper than one by one."""
+        """The oldest waiting messages, if any, now in hand: cheaper in one go than one by one."""
         waiting = self._waiting
-        depth = len(waiting)
+        if not (depth := len(waiting)):
+            return []
         if depth > self._high_water:
             self._high_water = depth
         if self._suspects:
@@ -356,6 +357,21 @@ class Inlet(Generic[M], metaclass=NoPublicConstructor):
     def batches(self, at_most: int = 256) -> Batches[M]:
         """Everything that waits, as one sequence at a time: the fastest way to receive."""
         return Batches(self._queue, at_most)
+
+    def receive_batch_nowait(self, at_most: int = 256) -> Sequence[M]:
+        """Everything that waits now, which may be nothing: for an actor that looks at many inlets
+        in turn. Raises ``trio.EndOfChannel`` where a loop would end."""
+        queue = self._queue
+        if not queue.manual_acknowledge:
+            queue.acknowledge()
+        if not queue._waiting and queue._finished:
+            raise trio.EndOfChannel
+        return queue.take_batch(at_most)
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether there is anything to receive."""
+        return bool(self._queue._waiting)
 
     def acknowledge(self, *, keep: int = 0) -> None:
         """Everything received so far is safe: it will not be delivered again after a crash.

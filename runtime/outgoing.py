@@ -19,7 +19,7 @@ class Outgoing:
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
-        self._pieces: deque[memoryview] = deque()
+        self._pieces: deque[bytes | memoryview] = deque()
         self.size = 0
         """Bytes that wait."""
 
@@ -27,9 +27,8 @@ class Outgoing:
         return bool(self._pieces)
 
     def add(self, *pieces: bytes) -> None:
-        for data in pieces:
-            self._pieces.append(memoryview(data))
-            self.size += len(data)
+        self._pieces.extend(pieces)
+        self.size += sum(map(len, pieces))
 
     def clear(self) -> None:
         self._pieces.clear()
@@ -53,12 +52,12 @@ class Outgoing:
                 raise
             self.size -= sent
             if sent < len(first):
-                pieces.appendleft(first[sent:])
+                pieces.appendleft(memoryview(first)[sent:])
                 if not sent:
                     break
         return before - self.size
 
-    def _first(self) -> memoryview:
+    def _first(self) -> bytes | memoryview:
         """Take out the oldest pieces that go together."""
         pieces = self._pieces
         first = pieces.popleft()
@@ -66,4 +65,4 @@ class Outgoing:
         while pieces and size + len(pieces[0]) <= _AT_ONCE:
             together.append(pieces.popleft())
             size += len(together[-1])
-        return memoryview(b"".join(together)) if len(together) > 1 else first
+        return b"".join(together) if len(together) > 1 else first

@@ -32,7 +32,10 @@ from runtime.errors import BorderRefused
 from runtime.specification import Backoff
 
 _SCHEMES = ("file", "rtsp", "rtsps", "v4l2")
-_MOST_AT_ONCE = 32
+_MOST_AT_ONCE = 16
+"""Packets; half of what may be under way to a receiver (``runtime.crossing``)."""
+_BREATH = 0.05
+"""Seconds for receivers to take so many, where a live stream has more of them ready."""
 _JUMP = 10.0
 
 
@@ -165,6 +168,8 @@ class Camera(Actor, domain=Domain.CAPTURE):
             for together in ((one,) for one in packets) if self._may_wait else (packets,):
                 await self._send(together)
             seen += len(packets)
+            if len(packets) == _MOST_AT_ONCE and not self._may_wait:
+                await trio.sleep(_BREATH)
         if not seen:
             raise CameraOutage(
                 f"the camera ({self.settings.source.public}) shows no pictures",

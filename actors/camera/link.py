@@ -17,6 +17,7 @@ import av
 import av.error
 import av.logging
 
+from actors.camera.arrivals import Arrivals
 from actors.camera.credentials import CredentialFile, CredentialTrouble
 from actors.camera.messages import EncodedPacket, Interruption, StreamHeader
 from runtime import Authority, Capability, Network, Reach, SmartpoleError, SourceAddress
@@ -27,8 +28,8 @@ av.logging.set_level(None)
 _CORRUPT_IN_A_ROW = 50
 _GATHER = 0.2
 """Seconds: handing over each packet by itself costs more than receiving it."""
-_SLEEP = 0.8 * _GATHER
-"""How long of it packets wait in the socket, so that their pieces do not wake anybody."""
+_CATCH_UP_EVERY = 10
+"""Of so many times that a live stream is read, one goes on until there is nothing to be read."""
 _PORTS = {"rtsp": 554, "rtsps": 322}
 """RFC 7826, 19.1."""
 _FORMATS = {"v4l2": "v4l2"}
@@ -156,10 +157,8 @@ class CameraStream:
         self._is_first = True
         # A device has few buffers, and a film is there already: only a network's packets may wait.
         self._may_sleep = source.scheme.startswith("rtsp")
-        self._step = _GATHER
-        """Seconds between the latest two packets, as they came."""
-        self._seen = time.monotonic()
-        """When all that had come was read."""
+        self._arrivals = Arrivals(self.seconds_per_tick, time.monotonic())
+        self._times_read = 0
         self._failure: CameraOutage | None = None
         """What ended the stream while packets were gathered that came before."""
         self.corrupt = 0
@@ -173,51 +172,66 @@ class CameraStream:
     def read(self, session: int, sequence: int, at_most: int) -> list[EncodedPacket]:
         """The next packets, numbered from ``sequence``; an empty list at the end of the stream.
 
-        Blocks until there is one, and for a fifth of a second in all: those that come until then
-        are gathered. Raises CameraOutage where the stream breaks.
+        Blocks until there is one, and no longer than a fifth of a second for more: those that come
+        until then are gathered. Raises CameraOutage where the stream breaks.
         """
         if self._failure is not None:
             raise self._failure
-        packets: list[_Packet] = []
-        moments: list[float] = []
+        packets: list[EncodedPacket] = []
         try:
-            self._gather(packets, moments, at_most)
+            self._gather(packets, session, sequence, at_most)
         except CameraOutage as outage:
             if not packets:
                 raise
             self._failure = outage
-        arrivals = self._arrivals(packets, moments)
-        clock = time.time() - time.monotonic()
-        return [
-            self._translate(packet, session, number, int((clock + came) * 1_000_000))
-            for number, (packet, came) in enumerate(zip(packets, arrivals, strict=True), sequence)
-        ]
+        return packets
 
-    def _gather(self, packets: list[_Packet], moments: list[float], at_most: int) -> None:
-        """Read packets, and when each was there."""
-        corrupt_in_a_row = 0
-        began = latest = time.monotonic()
-        if self._may_sleep and self._step < _SLEEP:
-            time.sleep(_SLEEP)
+    def _gather(
+        self, packets: list[EncodedPacket], session: int, sequence: int, at_most: int
+    ) -> None:
+        has_slept = self._sleep()
+        catches_up = self._times_read % _CATCH_UP_EVERY == 0
+        self._times_read += 1
+        arrivals = self._arrivals
+        began = time.monotonic()
         while len(packets) < at_most:
-            now = time.monotonic()
-            # The next one may well take as long as the last one took.
-            if packets and now - began + (now - latest) > _GATHER:
+            asked = time.monotonic()
+            packet = self._next()
+            if packet is None:
                 break
-            latest = now
+            now = time.monotonic()
+            waited_for = arrivals.was_waited_for(now - asked)
+            came = arrivals.note(packet.dts, now, waited_for=waited_for)
+            captured_at = int((time.time() - now + came) * 1_000_000)
+            packets.append(self._translate(packet, session, sequence + len(packets), captured_at))
+            if has_slept and (waited_for or (arrivals.next > now and not catches_up)):
+                break
+            # The next one may well take as long as this one took.
+            if now - began + (now - asked) > _GATHER:
+                break
+
+    def _sleep(self) -> bool:
+        """Let a live stream's packets wait in the socket, where they wake nobody, until it is time
+        to read them: at the same moment for all cameras, so that whoever gets them wakes once for
+        all. False where they come too seldom, or are behind already."""
+        now = time.monotonic()
+        if not self._may_sleep or self._arrivals.step >= _GATHER:
+            return False
+        if self._arrivals.next <= now - _GATHER:
+            return False
+        time.sleep(_GATHER - now % _GATHER)
+        return True
+
+    def _next(self) -> _Packet | None:
+        """The next packet that can be read; None at the stream's end."""
+        for _ in range(_CORRUPT_IN_A_ROW):
             try:
                 packet = next(self._packets)
             except StopIteration:
-                break
+                return None
             except av.error.InvalidDataError:
                 self._packets = self._demultiplex()  # PyAV's iterator ends with its first error
                 self.corrupt += 1
-                corrupt_in_a_row += 1
-                if corrupt_in_a_row >= _CORRUPT_IN_A_ROW:
-                    raise CameraOutage(
-                        f"the camera ({self._source.public}) sends nothing that can be read",
-                        Interruption.UNREADABLE,
-                    ) from None
                 continue
             except (av.error.FFmpegError, OSError) as error:
                 why = _reason(error, self._source.scheme)
@@ -230,26 +244,11 @@ class CameraStream:
                 continue
             if packet.is_corrupt:
                 self.corrupt += 1
-            packets.append(packet)
-            moments.append(time.monotonic())
-
-    def _arrivals(self, packets: list[_Packet], moments: list[float]) -> list[float]:
-        """When each packet came, by this computer's clock.
-
-        The last one was waited for. Those before it had been waiting: by the stream's own times
-        they came earlier than it, and after everything that was read before.
-        """
-        arrivals: list[float] = []
-        tick = float(self.seconds_per_tick)
-        for packet, moment in zip(packets, moments, strict=True):
-            came = moment
-            if self._may_sleep and packet.dts is not None and packets[-1].dts is not None:
-                came = min(came, moments[-1] - (packets[-1].dts - packet.dts) * tick)
-            came = max(came, self._seen)
-            self._step = came - self._seen
-            self._seen = came
-            arrivals.append(came)
-        return arrivals
+            return packet
+        raise CameraOutage(
+            f"the camera ({self._source.public}) sends nothing that can be read",
+            Interruption.UNREADABLE,
+        )
 
     def close(self) -> None:
         self._container.close()

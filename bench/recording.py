@@ -34,6 +34,7 @@ from bench.configuration import IDENTITY, toml_text
 from bench.harness import BenchmarkFailed, Comparison, Effort, Figure, Outcome, Target
 from bench.logs import quietly
 from bench.process import resident_megabytes
+from bench.rtsp_camera import RtspServer, rtsp_server_lacks
 from runtime import Actor, Domain, Inlet, Inlets, check, inlet, load_blueprint
 from runtime.pole import Pole
 from runtime.status import ActorStatus
@@ -116,9 +117,6 @@ _TYPES: dict[str, type[Actor]] = {"camera": Camera, "recorder": Recorder, "sink"
 
 def benchmark(effort: Effort) -> Outcome:
     """Measure all of it."""
-    # Not above: only this benchmark needs the tests' camera.
-    from tests.cameras import RtspServer, rtsp_server_lacks
-
     if missing := rtsp_server_lacks():
         raise BenchmarkFailed(f"no RTSP camera can run here: {missing}")
     seconds = max(15.0, effort.seconds(_SECONDS))

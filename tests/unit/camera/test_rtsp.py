@@ -16,8 +16,8 @@ from trio.testing import wait_all_tasks_blocked
 from actors.camera.actor import Camera
 from actors.camera.messages import EncodedPacket, Interruption
 from actors.crowd.decoder import PictureDecoder
+from bench.rtsp_camera import RtspServer
 from runtime.pole import Pole
-from tests.cameras import RtspServer
 from tests.poles import (
     CrowdSink,
     Gathering,

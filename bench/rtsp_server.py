@@ -1,8 +1,8 @@
-"""A real RTSP camera for tests: GStreamer's server, which plays one film for ever.
+"""A real RTSP camera: GStreamer's server, which plays one film for ever.
 
 Run by the system's Python, because its bindings come from Debian and not from PyPI; see
-``tests.cameras`` for the side that starts it. The film is a file of access units, each behind its
-length (four bytes, big-endian), in H.264's or H.265's byte stream format, or JPEG pictures.
+``bench.rtsp_camera`` for the side that starts it. The film is a file of access units, each behind
+its length (four bytes, big-endian), in H.264's or H.265's byte stream format, or JPEG pictures.
 """
 
 from __future__ import annotations

@@ -51,6 +51,7 @@ class RtspServer:
         rate: int = 25,
         at_most: int = 0,
         user: str = "",
+        digest: bool = False,
         back_every: int = 0,
         change: Callable[[list[bytes]], list[bytes]] = lambda units: units,
     ) -> None:
@@ -60,6 +61,7 @@ class RtspServer:
         self._options = [
             f"--rate={rate}", f"--at-most={at_most}", f"--user={user}", f"--codec={codec}",
             f"--back-every={back_every}", *([f"--size={size}"] if codec == "mjpeg" else []),
+            *(["--digest"] if digest else []),
         ]  # fmt: skip
         self._folder = tempfile.TemporaryDirectory()
         self._units = Path(self._folder.name) / "film.units"

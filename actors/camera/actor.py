@@ -15,7 +15,7 @@ import msgspec
 import trio
 
 from actors.camera.credentials import CredentialFile
-from actors.camera.link import CameraLink, CameraOutage, CameraStream
+from actors.camera.link import CameraLink, CameraOutage, Stream
 from actors.camera.messages import EncodedPacket, Interruption
 from runtime import (
     Actor,
@@ -142,7 +142,7 @@ class Camera(Actor, domain=Domain.CAPTURE):
                 self.log.warning("camera outage", reason=str(outage), retry_in=round(delay, 1))
                 await trio.sleep(delay)
 
-    async def _forward(self, stream: CameraStream) -> None:
+    async def _forward(self, stream: Stream) -> None:
         """Hand a stream on until it ends."""
         self._session += 1
         paced = self.settings.is_file and self.settings.pace == "real-time"

@@ -11,38 +11,28 @@ _LONGEST_STEP = 10.0
 
 
 class Arrivals:
-    """Tells when each packet of a live stream came, and when the next one should be there.
+    """Tells when each packet of a live stream came.
 
-    Who reads a few times a second finds several packets that have waited in the socket. One that
-    was waited for has come when it was read; those after it, by the stream's own times, as much
-    later as the camera took them later. Moments are seconds of the monotonic clock.
+    Who reads a few times a second finds several that have waited in the socket. They came as far
+    apart as the camera took them, after the time before at which everything was read, and before
+    they were read. Moments are seconds of the monotonic clock.
     """
 
     def __init__(self, seconds_per_tick: Fraction, now: float) -> None:
         self._tick = float(seconds_per_tick)
         self._latest = now
-        self._dts: int | None = None
+        self._ticks: int | None = None
         self.step = _LONGEST_STEP
         """Seconds between the latest two packets."""
 
-    @property
-    def next(self) -> float:
-        """When the next packet should be there."""
-        return self._latest + self.step
-
-    def was_waited_for(self, took: float) -> bool:
-        """Whether reading it took so long (in seconds) because it was not there yet."""
-        return took > self.step / 4
-
-    def note(self, dts: int | None, moment: float, *, waited_for: bool) -> float:
-        """A packet was read at ``moment``: when it came."""
-        came = moment
-        if dts is not None and self._dts is not None:
-            passed = (dts - self._dts) * self._tick
+    def note(self, ticks: int, *, earliest: float, latest: float) -> float:
+        """A packet came between those moments: when."""
+        came = latest
+        if self._ticks is not None:
+            passed = (ticks - self._ticks) * self._tick
             if 0 < passed < _LONGEST_STEP:
                 self.step = passed
-                if not waited_for:
-                    came = min(moment, self._latest + passed)
-        self._dts = dts
+                came = min(max(self._latest + passed, earliest), latest)
+        self._ticks = ticks
         self._latest = came
         return came

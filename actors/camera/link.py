@@ -6,20 +6,24 @@ __all__ = ["CameraLink", "CameraOutage", "CameraStream"]
 
 import errno
 import ipaddress
+import socket
+import ssl
 import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import av
 import av.error
 import av.logging
 
-from actors.camera.arrivals import Arrivals
 from actors.camera.credentials import CredentialFile, CredentialTrouble
 from actors.camera.messages import EncodedPacket, Interruption, StreamHeader
+from actors.camera.rtsp import Credentials, RtspConnection, RtspRefused, RtspTrouble
+from actors.camera.rtsp_stream import NoVideo, RtspStream
+from actors.camera.sdp import UnknownVideo
 from runtime import Authority, Capability, Network, Reach, SmartpoleError, SourceAddress
 
 # FFmpeg would write addresses, with their passwords, to standard error.
@@ -28,21 +32,13 @@ av.logging.set_level(None)
 _CORRUPT_IN_A_ROW = 50
 _GATHER = 0.2
 """Seconds: handing over each packet by itself costs more than receiving it."""
-_CATCH_UP_EVERY = 10
-"""Of so many times that a live stream is read, one goes on until there is nothing to be read."""
 _PORTS = {"rtsp": 554, "rtsps": 322}
 """RFC 7826, 19.1."""
 _FORMATS = {"v4l2": "v4l2"}
 _OPTIONS = {
-    # One connection for everything, so that no packet is lost on the way; and no second of waiting
-    # at each connection for a frame rate that nobody needs.
-    "rtsp": {"rtsp_transport": "tcp", "fpsprobesize": "0"},
-    "rtsps": {"rtsp_transport": "tcp", "fpsprobesize": "0"},
     # A playlist posing as a film must not reach the network.
     "file": {"protocol_whitelist": "file"},
 }
-
-_Packet: TypeAlias = "av.Packet[av.VideoStream]"
 
 
 class CameraOutage(SmartpoleError):
@@ -86,14 +82,15 @@ class CameraLink(Capability, kind=Network("cameras"), rights="connect to the con
         self._credentials = settings.credentials
         self._timeout = float(settings.timeout)
 
-    def open(self) -> CameraStream:
+    def open(self) -> Stream:
         """Connect. Blocks for as long as the timeout; raises CameraOutage."""
+        if self._source.scheme.startswith("rtsp"):
+            return self._connect()
         source = self._source
-        address = self._address()
         began = time.monotonic()
         try:
             container = av.open(
-                address,
+                source.rest,
                 format=_FORMATS.get(source.scheme),
                 options=_OPTIONS.get(source.scheme, {}),
                 timeout=(self._timeout, self._timeout),
@@ -103,14 +100,8 @@ class CameraLink(Capability, kind=Network("cameras"), rights="connect to the con
             # The message of FFmpeg's error quotes the address and is left out. Where a camera is
             # silent, FFmpeg sometimes complains of what it said instead.
             silent = time.monotonic() - began >= self._timeout
-            why = "it did not answer in time" if silent else _reason(error, source.scheme)
-            refused = isinstance(
-                error, (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
-            )
-            raise CameraOutage(
-                f"the camera ({source.public}) can't be opened: {why}",
-                Interruption.REFUSED if refused else Interruption.UNREACHABLE,
-            ) from None
+            why = "it did not answer in time" if silent else _reason(error)
+            raise CameraOutage(f"the camera ({source.public}) can't be opened: {why}") from None
         if not container.streams.video:
             container.close()
             raise CameraOutage(
@@ -124,18 +115,37 @@ class CameraLink(Capability, kind=Network("cameras"), rights="connect to the con
             )
         return CameraStream(container, source)
 
-    def _address(self) -> str:
-        """What FFmpeg is given, credentials and all."""
+    def _connect(self) -> Stream:
         source = self._source
-        if not source.scheme.startswith("rtsp"):
-            return source.rest
-        if self._credentials is None:
-            return str(source)
+        credentials = None
+        if self._credentials is not None:
+            try:
+                credentials = Credentials.from_address(self._credentials.read())
+            except CredentialTrouble as trouble:
+                raise CameraOutage(str(trouble), Interruption.REFUSED) from None
+        address = urlsplit(source)
         try:
-            credentials = self._credentials.read()
-        except CredentialTrouble as trouble:
-            raise CameraOutage(str(trouble), Interruption.REFUSED) from None
-        return f"{source.scheme}://{credentials}{source.rest.removeprefix('//')}"
+            connection = RtspConnection(
+                address.hostname or "",
+                address.port or _PORTS[source.scheme],
+                secure=source.scheme == "rtsps",
+                credentials=credentials,
+                timeout=self._timeout,
+            )
+            try:
+                return LiveStream(RtspStream(connection, str(source), self._timeout), source)
+            except BaseException:
+                connection.close()
+                raise
+        except NoVideo:
+            what, kind = "sends no video", Interruption.UNREADABLE
+        except UnknownVideo:
+            what, kind = "sends a kind of video that is not known here", Interruption.UNREADABLE
+        except (OSError, UnicodeError, RtspRefused, RtspTrouble) as error:
+            what = f"can't be opened: {_reason(error)}"
+            is_refused = isinstance(error, RtspRefused) and error.status in (401, 403)
+            kind = Interruption.REFUSED if is_refused else Interruption.UNREACHABLE
+        raise CameraOutage(f"the camera ({source.public}) {what}", kind)
 
 
 def _is_number(host: str) -> bool:
@@ -146,8 +156,60 @@ def _is_number(host: str) -> bool:
     return True
 
 
+class Stream(Protocol):
+    """What a camera sends, from opening to its end."""
+
+    @property
+    def seconds_per_tick(self) -> Fraction:
+        """The unit of the packets' times."""
+
+    @property
+    def corrupt(self) -> int:
+        """Packets that could not be read and were passed over."""
+
+    def read(self, session: int, sequence: int, at_most: int) -> list[EncodedPacket]:
+        """The next packets, numbered from ``sequence``; an empty list at the end of the stream.
+
+        Blocks until there is one, and no longer than a fifth of a second for more: those that come
+        until then are gathered. Raises CameraOutage where the stream breaks.
+        """
+
+    def close(self) -> None: ...
+
+
+class LiveStream:
+    """A camera's on the network."""
+
+    def __init__(self, stream: RtspStream, source: SourceAddress) -> None:
+        self._stream = stream
+        self._source = source
+        self.seconds_per_tick = stream.seconds_per_tick
+
+    @property
+    def corrupt(self) -> int:
+        return self._stream.corrupt
+
+    def read(self, session: int, sequence: int, at_most: int) -> list[EncodedPacket]:
+        try:
+            return self._stream.read(session, sequence, at_most)
+        except RtspTrouble:
+            raise CameraOutage(
+                f"the camera ({self._source.public}) sends nothing that can be read",
+                Interruption.UNREADABLE,
+            ) from None
+        except OSError as error:
+            is_silent = isinstance(error, TimeoutError)
+            raise CameraOutage(
+                f"the camera ({self._source.public}) broke off: {_reason(error)}",
+                Interruption.SILENT if is_silent else Interruption.BROKE_OFF,
+            ) from None
+
+    def close(self) -> None:
+        self._stream.close()
+
+
 class CameraStream:
-    """One connection, from opening to its end."""
+    """A film's or a device's, demultiplexed."""
 
     def __init__(self, container: av.container.InputContainer, source: SourceAddress) -> None:
         self._container = container
@@ -155,10 +217,6 @@ class CameraStream:
         self._video = container.streams.video[0]
         self._packets = self._demultiplex()
         self._is_first = True
-        # A device has few buffers, and a film is there already: only a network's packets may wait.
-        self._may_sleep = source.scheme.startswith("rtsp")
-        self._arrivals = Arrivals(self.seconds_per_tick, time.monotonic())
-        self._times_read = 0
         self._failure: CameraOutage | None = None
         """What ended the stream while packets were gathered that came before."""
         self.corrupt = 0
@@ -170,11 +228,7 @@ class CameraStream:
         return self._video.time_base or Fraction(1, 90_000)
 
     def read(self, session: int, sequence: int, at_most: int) -> list[EncodedPacket]:
-        """The next packets, numbered from ``sequence``; an empty list at the end of the stream.
-
-        Blocks until there is one, and no longer than a fifth of a second for more: those that come
-        until then are gathered. Raises CameraOutage where the stream breaks.
-        """
+        """See ``Stream.read``."""
         if self._failure is not None:
             raise self._failure
         packets: list[EncodedPacket] = []
@@ -189,52 +243,32 @@ class CameraStream:
     def _gather(
         self, packets: list[EncodedPacket], session: int, sequence: int, at_most: int
     ) -> None:
-        has_slept = self._sleep()
-        catches_up = self._times_read % _CATCH_UP_EVERY == 0
-        self._times_read += 1
-        arrivals = self._arrivals
-        began = time.monotonic()
+        corrupt_in_a_row = 0
+        began = latest = 0.0
         while len(packets) < at_most:
-            asked = time.monotonic()
-            packet = self._next()
-            if packet is None:
-                break
             now = time.monotonic()
-            waited_for = arrivals.was_waited_for(now - asked)
-            came = arrivals.note(packet.dts, now, waited_for=waited_for)
-            captured_at = int((time.time() - now + came) * 1_000_000)
-            packets.append(self._translate(packet, session, sequence + len(packets), captured_at))
-            if has_slept and (waited_for or (arrivals.next > now and not catches_up)):
-                break
-            # The next one may well take as long as this one took.
-            if now - began + (now - asked) > _GATHER:
-                break
-
-    def _sleep(self) -> bool:
-        """Let a live stream's packets wait in the socket, where they wake nobody, until it is time
-        to read them: at the same moment for all cameras, so that whoever gets them wakes once for
-        all. False where they come too seldom, or are behind already."""
-        now = time.monotonic()
-        if not self._may_sleep or self._arrivals.step >= _GATHER:
-            return False
-        if self._arrivals.next <= now - _GATHER:
-            return False
-        time.sleep(_GATHER - now % _GATHER)
-        return True
-
-    def _next(self) -> _Packet | None:
-        """The next packet that can be read; None at the stream's end."""
-        for _ in range(_CORRUPT_IN_A_ROW):
+            if packets:
+                began = began or now
+                # The next one may well take as long as the last one took.
+                if now - began + (now - latest) > _GATHER:
+                    break
+            latest = now
             try:
                 packet = next(self._packets)
             except StopIteration:
-                return None
+                break
             except av.error.InvalidDataError:
                 self._packets = self._demultiplex()  # PyAV's iterator ends with its first error
                 self.corrupt += 1
+                corrupt_in_a_row += 1
+                if corrupt_in_a_row >= _CORRUPT_IN_A_ROW:
+                    raise CameraOutage(
+                        f"the camera ({self._source.public}) sends nothing that can be read",
+                        Interruption.UNREADABLE,
+                    ) from None
                 continue
             except (av.error.FFmpegError, OSError) as error:
-                why = _reason(error, self._source.scheme)
+                why = _reason(error)
                 silent = isinstance(error, (av.error.ExitError, TimeoutError))
                 raise CameraOutage(
                     f"the camera ({self._source.public}) broke off: {why}",
@@ -244,20 +278,16 @@ class CameraStream:
                 continue
             if packet.is_corrupt:
                 self.corrupt += 1
-            return packet
-        raise CameraOutage(
-            f"the camera ({self._source.public}) sends nothing that can be read",
-            Interruption.UNREADABLE,
-        )
+            packets.append(self._translate(packet, session, sequence + len(packets)))
 
     def close(self) -> None:
         self._container.close()
 
-    def _demultiplex(self) -> Iterator[_Packet]:
+    def _demultiplex(self) -> Iterator[av.Packet[av.VideoStream]]:
         return self._container.demux(self._video)
 
     def _translate(
-        self, packet: _Packet, session: int, sequence: int, captured_at: int
+        self, packet: av.Packet[av.VideoStream], session: int, sequence: int
     ) -> EncodedPacket:
         is_key = bool(packet.is_keyframe)
         header = self._header() if is_key or self._is_first else None
@@ -269,7 +299,7 @@ class CameraStream:
             pts=packet.pts,
             dts=packet.dts,
             duration=packet.duration or 0,
-            captured_at=captured_at,
+            captured_at=time.time_ns() // 1000,
             header=header,
             data=bytes(packet),
         )
@@ -290,11 +320,11 @@ class CameraStream:
 
 
 _BY_ERROR: tuple[tuple[type[Exception], str], ...] = (
-    (av.error.HTTPUnauthorizedError, "it refuses these credentials"),
-    (av.error.HTTPForbiddenError, "it refuses these credentials"),
-    (av.error.HTTPNotFoundError, "it has no stream under this path"),
     (av.error.ExitError, "it did not answer in time"),
     (av.error.EOFError, "its stream ended"),
+    (socket.gaierror, "its name is not known, or there is no network"),
+    (UnicodeError, "its name is not known, or there is no network"),
+    (ssl.SSLError, "it speaks no TLS that is known here"),
     (FileNotFoundError, "there is no such file or device"),
     (IsADirectoryError, "it is a folder"),
     (PermissionError, "this user may not open it"),
@@ -302,6 +332,11 @@ _BY_ERROR: tuple[tuple[type[Exception], str], ...] = (
     (ConnectionError, "it hung up"),
     (TimeoutError, "it did not answer in time"),
 )
+_BY_STATUS = {
+    401: "it refuses these credentials",
+    403: "it refuses these credentials",
+    404: "it has no stream under this path",
+}
 _BY_NUMBER = {
     errno.EBUSY: "another program uses it",
     errno.EHOSTUNREACH: "there is no way to this host",
@@ -311,17 +346,18 @@ _BY_NUMBER = {
 }
 
 
-def _reason(error: Exception, scheme: str) -> str:
+def _reason(error: Exception) -> str:
     """Why, in words that hold no address."""
+    if isinstance(error, RtspRefused):
+        return _BY_STATUS.get(error.status, f"it answers with status {error.status}")
+    if isinstance(error, RtspTrouble):
+        return "what it answers is no video stream"
     for kind, text in _BY_ERROR:
         if isinstance(error, kind):
             return text
     number = getattr(error, "errno", None)
     if number in _BY_NUMBER:
         return _BY_NUMBER[number]
-    if number == errno.EIO and scheme.startswith("rtsp"):
-        return "its name is not known, or there is no network"
     if isinstance(error, av.error.InvalidDataError):
-        is_live = scheme.startswith("rtsp")
-        return "what it answers is no video stream" if is_live else "it holds no video"
+        return "it holds no video"
     return type(error).__name__

@@ -243,6 +243,16 @@ async def test_passwords_work_and_appear_nowhere(
     assert quoted not in written
 
 
+async def test_a_camera_that_asks_for_a_digest(tmp_path: Path, rtsp_server: Servers) -> None:
+    server = rtsp_server(user="viewer:tr33house", digest=True)
+    async with pole_on(tmp_path, server.address(), credentials="viewer:tr33house") as (
+        _,
+        _,
+        security,
+    ):
+        await security.until(lambda packets: len(packets) >= 3)
+
+
 async def test_an_unknown_path_is_told_apart(
     tmp_path: Path, rtsp_server: Servers, log: list[EventDict]
 ) -> None:

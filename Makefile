@@ -3,8 +3,11 @@
 #   make demo                     the whole pole on real street footage, for a minute
 #   make demo DEMO_SECONDS=20     the same, shorter
 #   make test PYTHON=python3.13   with another Python (3.11 to 3.13)
+#   make test PYTEST=tests/unit   some of the tests, one after another
 
 PYTHON ?= python3
+# As many at a time as there are processors; more than four would only wait for each other.
+PYTEST ?= --numprocesses auto --maxprocesses 4 --dist worksteal
 DEMO_SECONDS ?= 60
 
 VENV := .venv

@@ -4,8 +4,8 @@ The cameras are one real RTSP server's (GStreamer's, in its own process). The po
 stream, hands it to both systems across borders, and records it: remultiplexed, encrypted, hashed,
 synced to the disk within moments, manifests signed. At the same time another process copies the
 same eight streams from RTSP into fragmented MP4 files with FFmpeg's libraries alone (by PyAV), a
-thread for each: what ``ffmpeg -c copy`` does, less what eight processes of it would cost. It neither
-encrypts nor hashes nor syncs.
+thread for each: what ``ffmpeg -c copy`` does, less what eight processes of it would cost. It
+neither encrypts nor hashes nor syncs.
 
 Processor time is taken from the kernel's account of each thread, so that it can be told which of
 the pole's domains took it.

@@ -15,7 +15,7 @@ import msgspec
 import trio
 
 from actors.camera.credentials import CredentialFile
-from actors.camera.link import CameraLink, CameraOutage, Stream
+from actors.camera.link import CameraLink, CameraOutage, CameraStream, LiveStream
 from actors.camera.messages import EncodedPacket, Interruption
 from runtime import (
     Actor,
@@ -142,7 +142,7 @@ class Camera(Actor, domain=Domain.CAPTURE):
                 self.log.warning("camera outage", reason=str(outage), retry_in=round(delay, 1))
                 await trio.sleep(delay)
 
-    async def _forward(self, stream: Stream) -> None:
+    async def _forward(self, stream: CameraStream | LiveStream) -> None:
         """Hand a stream on until it ends."""
         self._session += 1
         paced = self.settings.is_file and self.settings.pace == "real-time"
@@ -151,7 +151,12 @@ class Camera(Actor, domain=Domain.CAPTURE):
         seen = corrupt = 0
         while True:
             try:
-                packets = await self.blocking(stream.read, self._session, self._sequence, batch)
+                if isinstance(stream, LiveStream):
+                    packets = await stream.receive(
+                        self._session, self._sequence, batch, self.blocking
+                    )
+                else:
+                    packets = await self.blocking(stream.read, self._session, self._sequence, batch)
             finally:
                 self.corrupt_packets.add(stream.corrupt - corrupt)
                 corrupt = stream.corrupt

@@ -9,15 +9,16 @@ import ipaddress
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 import av
 import av.error
 import av.logging
+import trio
 
 from actors.camera.credentials import CredentialFile, CredentialTrouble
 from actors.camera.messages import EncodedPacket, Interruption, StreamHeader
@@ -39,6 +40,8 @@ _OPTIONS = {
     # A playlist posing as a film must not reach the network.
     "file": {"protocol_whitelist": "file"},
 }
+
+Blocking: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
 
 
 class CameraOutage(SmartpoleError):
@@ -82,7 +85,7 @@ class CameraLink(Capability, kind=Network("cameras"), rights="connect to the con
         self._credentials = settings.credentials
         self._timeout = float(settings.timeout)
 
-    def open(self) -> Stream:
+    def open(self) -> CameraStream | LiveStream:
         """Connect. Blocks for as long as the timeout; raises CameraOutage."""
         if self._source.scheme.startswith("rtsp"):
             return self._connect()
@@ -115,7 +118,7 @@ class CameraLink(Capability, kind=Network("cameras"), rights="connect to the con
             )
         return CameraStream(container, source)
 
-    def _connect(self) -> Stream:
+    def _connect(self) -> LiveStream:
         source = self._source
         credentials = None
         if self._credentials is not None:
@@ -133,10 +136,11 @@ class CameraLink(Capability, kind=Network("cameras"), rights="connect to the con
                 timeout=self._timeout,
             )
             try:
-                return LiveStream(RtspStream(connection, str(source), self._timeout), source)
+                stream = RtspStream(connection, str(source))
             except BaseException:
                 connection.close()
                 raise
+            return LiveStream(stream, source, self._timeout)
         except NoVideo:
             what, kind = "sends no video", Interruption.UNREADABLE
         except UnknownVideo:
@@ -156,42 +160,43 @@ def _is_number(host: str) -> bool:
     return True
 
 
-class Stream(Protocol):
-    """What a camera sends, from opening to its end."""
-
-    @property
-    def seconds_per_tick(self) -> Fraction:
-        """The unit of the packets' times."""
-
-    @property
-    def corrupt(self) -> int:
-        """Packets that could not be read and were passed over."""
-
-    def read(self, session: int, sequence: int, at_most: int) -> list[EncodedPacket]:
-        """The next packets, numbered from ``sequence``; an empty list at the end of the stream.
-
-        Blocks until there is one, and no longer than a fifth of a second for more: those that come
-        until then are gathered. Raises CameraOutage where the stream breaks.
-        """
-
-    def close(self) -> None: ...
-
-
 class LiveStream:
-    """A camera's on the network."""
+    """A camera's on the network, from opening to its end: read where everything else waits, too."""
 
-    def __init__(self, stream: RtspStream, source: SourceAddress) -> None:
+    def __init__(self, stream: RtspStream, source: SourceAddress, timeout: float) -> None:
         self._stream = stream
         self._source = source
+        self._timeout = timeout
         self.seconds_per_tick = stream.seconds_per_tick
 
     @property
     def corrupt(self) -> int:
+        """Packets that are missing or could not be used."""
         return self._stream.corrupt
 
-    def read(self, session: int, sequence: int, at_most: int) -> list[EncodedPacket]:
+    async def receive(
+        self, session: int, sequence: int, at_most: int, blocking: Blocking
+    ) -> list[EncodedPacket]:
+        """The next packets, numbered from ``sequence``; an empty list at the end of the stream.
+
+        Waits until there is one, and no longer than a fifth of a second for more; ``blocking`` runs
+        what takes longer than a loop may. Raises CameraOutage where the stream breaks.
+        """
+        stream = self._stream
+        silent_at = trio.current_time() + self._timeout
+        await trio.sleep(stream.rest)
         try:
-            return self._stream.read(session, sequence, at_most)
+            while True:
+                stream.fetch(at_most)
+                if stream.is_unknown:
+                    await blocking(stream.look)
+                packets = stream.take(session, sequence, at_most)
+                if packets or stream.is_over:
+                    return packets
+                with trio.move_on_at(silent_at) as waiting:
+                    await trio.lowlevel.wait_readable(stream.fileno())
+                if waiting.cancelled_caught:
+                    raise TimeoutError
         except RtspTrouble:
             raise CameraOutage(
                 f"the camera ({self._source.public}) sends nothing that can be read",
@@ -205,11 +210,12 @@ class LiveStream:
             ) from None
 
     def close(self) -> None:
+        """Blocks for a moment."""
         self._stream.close()
 
 
 class CameraStream:
-    """A film's or a device's, demultiplexed."""
+    """A film's or a device's, from opening to its end."""
 
     def __init__(self, container: av.container.InputContainer, source: SourceAddress) -> None:
         self._container = container
@@ -228,7 +234,11 @@ class CameraStream:
         return self._video.time_base or Fraction(1, 90_000)
 
     def read(self, session: int, sequence: int, at_most: int) -> list[EncodedPacket]:
-        """See ``Stream.read``."""
+        """The next packets, numbered from ``sequence``; an empty list at the end of the stream.
+
+        Blocks until there is one, and then no longer than a fifth of a second: those that come
+        until then are gathered. Raises CameraOutage where the stream breaks.
+        """
         if self._failure is not None:
             raise self._failure
         packets: list[EncodedPacket] = []

@@ -65,8 +65,8 @@ class _Answer(NamedTuple):
 
 
 class RtspConnection:
-    """A connection to one camera. Its methods block: all that comes before the first packet, for
-    at most ``timeout`` seconds. They raise OSError (TimeoutError where the camera is silent),
+    """A connection to one camera. All that comes before the first packet blocks, for at most
+    ``timeout`` seconds in all. Its methods raise OSError (TimeoutError where the camera is silent),
     RtspRefused and RtspTrouble. No error holds an address or credentials.
     """
 
@@ -139,20 +139,20 @@ class RtspConnection:
         self._request("PLAY", base, {"Range": "npt=0.000-"})
         return int(match[1]) if match else 0
 
-    def receive(self, *, wait_until: float | None = None) -> list[Interleaved] | None:
-        """The packets that have come; it waits for some until that moment if it is given. None at
-        the end of the connection."""
+    def fileno(self) -> int:
+        """To wait for what ``receive`` gives."""
+        return self._socket.fileno()
+
+    def receive(self) -> list[Interleaved] | None:
+        """The packets that have come; None at the end of the connection. Never blocks."""
         if self._early:
             early, self._early = self._early, []
             return early
-        now = time.monotonic()
+        self._deadline = now = time.monotonic()  # what can't be sent at once has not been heard
         if now - self._said > self._keep_alive:
-            self._deadline = now + self._timeout
             self._send(self._keeps_alive, self._base, {})
-        while (data := self._read()) is None:
-            if wait_until is None:
-                return []
-            self._wait(select.POLLIN, wait_until)
+        if (data := self._read()) is None:
+            return []
         if not data:
             return None
         self._buffer += data

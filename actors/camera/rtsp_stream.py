@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["NoVideo", "RtspStream"]
+__all__ = ["Description", "NoVideo", "RtspStream"]
 
 import heapq
 import io
@@ -29,6 +29,8 @@ _REORDERED = 3
 _LONGEST_REORDERED = 2
 """Seconds."""
 _WRONG_IN_A_ROW = 50
+_JPEG_FRAME = b"\xff\xc0\0\x11\x08"
+"""Before the size of a JPEG picture."""
 _PAYLOADS: dict[str, type[Payload]] = {
     "h264": H264Payload,
     "hevc": H265Payload,
@@ -43,26 +45,25 @@ class NoVideo(Exception):
 
 
 class RtspStream:
-    """Reads a camera's pictures as they come; the same as ``CameraStream`` to who uses it."""
+    """A camera's pictures as they come. Only to set it up and to look at a picture blocks; all
+    methods raise OSError and RtspTrouble where the stream breaks."""
 
-    def __init__(self, connection: RtspConnection, url: str, timeout: float) -> None:
+    def __init__(self, connection: RtspConnection, url: str) -> None:
         """Set it up and have it sent. Raises NoVideo, UnknownVideo, and as the connection does."""
         media = video_in(connection.describe(url))
         if media is None:
             raise NoVideo
         self._connection = connection
-        self._timeout = timeout
-        self._media = media
         self.seconds_per_tick = Fraction(1, media.clock_rate)
         self._receiver = RtpReceiver(media.payload_type, _PAYLOADS[media.codec]())
         self._channel = connection.play(media.control)
-        self._description = _Description(media)
+        self._description = Description(media)
         self._units: list[AccessUnit] = []
         self._arrivals = Arrivals(self.seconds_per_tick, time.monotonic())
         self._emptied = time.monotonic()
         """When everything that had come was read."""
         self._is_first = True
-        self._is_over = False
+        self.is_over = False
         self._wrong = 0
 
     @property
@@ -70,24 +71,54 @@ class RtspStream:
         """Packets that are missing or could not be used."""
         return self._receiver.damaged
 
-    def read(self, session: int, sequence: int, at_most: int) -> list[EncodedPacket]:
-        """See ``CameraStream.read``. Raises OSError and RtspTrouble where the stream breaks."""
-        if not self._units and not self._is_over:
-            self._sleep()
-            self._fetch(at_most)
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the next picture must be looked at before it can be taken."""
+        return bool(self._units) and self._needs_look(self._units[0])
+
+    @property
+    def rest(self) -> float:
+        """Seconds until the next of the moments at which all cameras are read, so that whoever gets
+        their packets wakes once for all. 0 where pictures come more seldom, or wait here already.
+        """
+        if self._units or self._arrivals.step >= GATHER:
+            return 0.0
+        return GATHER - time.monotonic() % GATHER
+
+    def fileno(self) -> int:
+        """To wait for what ``fetch`` reads."""
+        return self._connection.fileno()
+
+    def fetch(self, at_most: int) -> None:
+        """Read what has come, until there are so many pictures."""
+        while len(self._units) < at_most and not self.is_over:
+            came = self._connection.receive()
+            if came is None:
+                self._end()
+            elif came:
+                self._take(came)
+            else:
+                break
+
+    def look(self) -> None:
+        """See what the next picture is like. Blocks."""
+        self._description.look(self._units[0])
+
+    def take(self, session: int, sequence: int, at_most: int) -> list[EncodedPacket]:
+        """The pictures that have been fetched, as packets, up to one that must be looked at."""
+        packets: list[EncodedPacket] = []
         now = time.monotonic()
         clock = time.time() - now
-        units, self._units = self._units[:at_most], self._units[at_most:]
-        packets = []
-        for number, unit in enumerate(units, sequence):
+        for unit in self._units[:at_most]:
+            if self._needs_look(unit):
+                break
             came = self._arrivals.note(unit.ticks, earliest=self._emptied, latest=now)
-            header = None
-            if unit.key or self._is_first:
-                header, self._is_first = self._description.of(unit), False
+            header = self._description.header if unit.key or self._is_first else None
+            self._is_first = False
             packets.append(
                 EncodedPacket(
                     session=session,
-                    sequence=number,
+                    sequence=sequence + len(packets),
                     key=unit.key,
                     pts=unit.ticks,
                     dts=self._description.decoding_time(unit.ticks),
@@ -97,30 +128,17 @@ class RtspStream:
                     data=unit.data,
                 )
             )
+        del self._units[: len(packets)]
         if not self._units:
             self._emptied = now
         return packets
 
     def close(self) -> None:
+        """Blocks for a moment."""
         self._connection.close()
 
-    def _sleep(self) -> None:
-        """Until the next of the moments at which all cameras are read, so that whoever gets their
-        packets wakes once for all of them. Not for pictures that come more seldom than that."""
-        if self._arrivals.step < GATHER:
-            time.sleep(GATHER - time.monotonic() % GATHER)
-
-    def _fetch(self, at_most: int) -> None:
-        """Read what has come; wait where no picture is complete."""
-        until = time.monotonic() + self._timeout
-        while len(self._units) < at_most and not self._is_over:
-            came = self._connection.receive(wait_until=None if self._units else until)
-            if came is None:
-                self._end()
-            elif came:
-                self._take(came)
-            elif self._units:
-                break
+    def _needs_look(self, unit: AccessUnit) -> bool:
+        return (unit.key or self._is_first) and not self._description.knows(unit)
 
     def _take(self, came: Sequence[Interleaved]) -> None:
         receiver, channel, done = self._receiver, self._channel, self._units.append
@@ -140,30 +158,42 @@ class RtspStream:
 
     def _end(self) -> None:
         self._receiver.flush(self._units.append)
-        self._is_over = True
+        self.is_over = True
 
 
-class _Description:
-    """What must be known of a stream before its first picture; read anew where it changes."""
+class Description:
+    """What must be known of a stream before its first picture; looked at anew where it changes."""
 
     def __init__(self, media: VideoMedia) -> None:
         self._media = media
         self._sets = parameter_sets(media.codec, media.parameters)
         if media.codec == "mpeg4":
             self._sets = _from_hex(media.parameters.get("config", ""))
-        self._header: StreamHeader | None = None
-        self._looked_at = b""
+        self.header: StreamHeader | None = None
+        """As the latest look showed it."""
+        self._mark = b""
+        """What would be another one in another stream."""
         self._is_reordered = False
         self._times: list[int] = []
         self._latest = 0
 
-    def of(self, unit: AccessUnit) -> StreamHeader:
-        """The header for the picture."""
+    def knows(self, unit: AccessUnit) -> bool:
+        """Whether the header is the picture's, too."""
+        return (
+            self.header is not None and self.header.width > 0 and self._mark_of(unit) == self._mark
+        )
+
+    def look(self, unit: AccessUnit) -> None:
+        """See what the picture is like. Blocks."""
         self._sets = unit.sets or self._sets
-        looked_at = self._sets or unit.data[:1024]
-        if self._header is None or looked_at != self._looked_at:
-            self._header, self._looked_at = self._read(unit), looked_at
-        return self._header
+        self._mark = self._mark_of(unit)
+        self.header = self._read(unit)
+
+    def _mark_of(self, unit: AccessUnit) -> bytes:
+        if self._media.codec == "mjpeg":
+            place = unit.data.find(_JPEG_FRAME)
+            return unit.data[place : place + len(_JPEG_FRAME) + 4]
+        return unit.sets or self._sets
 
     def decoding_time(self, ticks: int) -> int:
         """When to decode the picture to be shown then. They come in the order of decoding; where

@@ -21,8 +21,9 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.camera.messages import StreamHeader
 from actors.camera.rtp import AccessUnit
-from actors.camera.rtsp_stream import _REORDERED, _Description
+from actors.camera.rtsp_stream import _REORDERED, Description
 from actors.camera.sdp import VideoMedia
 from bench.rtsp_camera import RtspServer, _access_units
 from tests.cameras import make_film
@@ -41,7 +42,7 @@ def test_pictures_out_of_order_get_times_to_decode_them_in_their_order(groups: l
     for size in groups:
         shown += [at + size, *range(at + 1, at + size)]
         at += size
-    description = _Description(MEDIA)
+    description = Description(MEDIA)
     decoded = [description.decoding_time(3600 * number) for number in shown]
     if shown == sorted(shown):
         assert decoded == [3600 * number for number in shown]
@@ -53,7 +54,7 @@ def test_pictures_out_of_order_get_times_to_decode_them_in_their_order(groups: l
 
 
 def test_a_jump_begins_anew() -> None:
-    description = _Description(MEDIA)
+    description = Description(MEDIA)
     for ticks in (0, 10_800, 3600, 7200, 2**31):
         decoded = description.decoding_time(ticks)
     assert decoded == 2**31 - _REORDERED
@@ -61,6 +62,14 @@ def test_a_jump_begins_anew() -> None:
 
 
 # -- the header -----------------------------------------------------------------------------
+
+
+def seen(description: Description, unit: AccessUnit) -> StreamHeader:
+    """The picture's header, looked at where it must be."""
+    if not description.knows(unit):
+        description.look(unit)
+    assert description.header is not None
+    return description.header
 
 
 def units_of(film: Path) -> list[AccessUnit]:
@@ -75,26 +84,37 @@ def test_a_picture_tells_its_size(codec: str, name: str, tmp_path: Path) -> None
     media = VideoMedia(name, 96, 90_000, "", {}, Fraction(25, 2))
     small = units_of(make_film(tmp_path / "small.mp4", codec=codec, size=(64, 48), pictures=1))
     large = units_of(make_film(tmp_path / "large.mp4", codec=codec, size=(160, 96), pictures=1))
-    header = _Description(media).of(small[0])
+    header = seen(Description(media), small[0])
     assert (header.codec, header.width, header.height) == (name, 64, 48)
     assert (header.frame_rate_numerator, header.frame_rate_denominator) == (25, 2)
-    assert _Description(media).of(large[0]).width == 160
+    assert seen(Description(media), large[0]).width == 160
 
 
 def test_new_parameter_sets_are_a_new_header(tmp_path: Path) -> None:
     small = units_of(make_film(tmp_path / "small.mp4", size=(64, 48), pictures=1))[0]
     large = units_of(make_film(tmp_path / "large.mp4", size=(160, 96), pictures=1))[0]
-    description = _Description(MEDIA)
-    first = description.of(small._replace(sets=b"\0\0\0\1\x67a"))
-    assert description.of(small) is first
-    assert description.of(small._replace(sets=b"\0\0\0\1\x67a")) is first
-    other = description.of(large._replace(sets=b"\0\0\0\1\x67b"))
+    description = Description(MEDIA)
+    first = seen(description, small._replace(sets=b"\0\0\0\1\x67a"))
+    assert seen(description, small) is first
+    assert seen(description, small._replace(sets=b"\0\0\0\1\x67a")) is first
+    other = seen(description, large._replace(sets=b"\0\0\0\1\x67b"))
     assert (first.width, other.width) == (64, 160)
     assert other.extradata.endswith(b"b")
 
 
+def test_jpeg_pictures_of_one_size_need_one_look(tmp_path: Path) -> None:
+    media = VideoMedia("mjpeg", 26, 90_000, "", {}, Fraction(0))
+    film = units_of(make_film(tmp_path / "a.mp4", codec="mjpeg", size=(64, 48), pictures=3))
+    other = units_of(make_film(tmp_path / "b.mp4", codec="mjpeg", size=(64, 64), pictures=1))
+    description = Description(media)
+    first = seen(description, film[0])
+    assert film[1].data != film[0].data
+    assert all(seen(description, unit) is first for unit in film)
+    assert seen(description, other[0]).height == 64
+
+
 def test_what_cannot_be_read_has_no_size() -> None:
-    header = _Description(MEDIA).of(AccessUnit(0, True, b"rubbish" * 99, b""))
+    header = seen(Description(MEDIA), AccessUnit(0, True, b"rubbish" * 99, b""))
     assert (header.width, header.height) == (0, 0)
 
 

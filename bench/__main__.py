@@ -26,7 +26,9 @@ BENCHMARKS = {
     "overload": "more cameras than the machine can take: what each gets, and memory",
     "accuracy": "people, faces and attributes told rightly in labelled pictures (only when named)",
     "recording": "eight cameras recorded at once, against a plain remux of the same streams",
+    "retention": "a purge out of a million segments, against one out of ten thousand",
     "separation": "walls, border and erasing, against one loop without them; restarts",
+    "release": "how much the release gate still tells of streets and of busier places",
     "ledger": "appending, against SQLite; verifying a million entries",
     "demo": "the demo to its first count, and its memory (only when named)",
 }

@@ -47,7 +47,8 @@ _SIZE = (640, 360)
 _BITS_PER_SECOND = 4_000_000
 _FILM = 10
 """Seconds; the server plays it over and over."""
-_WARM_UP = 10.0
+_WARM_UP = 20.0
+"""Two segments of each camera: all that is kept for them has its size then."""
 _SECONDS = 60.0
 _MOST_RATIO = 1.5
 _MOST_GROWTH = 1.1

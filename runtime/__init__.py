@@ -18,7 +18,7 @@ from runtime.capability import (
 )
 from runtime.channel import BLOCK, DROP_OLDEST, LATEST, ChannelStatistics, Inlet, Outlet
 from runtime.check import Finding, check
-from runtime.config import Duration, SourceAddress
+from runtime.config import Duration, Size, SourceAddress
 from runtime.domain import TABLE, Domain, DomainRule
 from runtime.errors import LedgerRefused, LedgerTrouble, SmartpoleError, Unrecoverable
 from runtime.facts import BlueprintView, Separation, Wall
@@ -67,6 +67,7 @@ __all__ = [
     "Sensitivity",
     "Separation",
     "Settings",
+    "Size",
     "SmartpoleError",
     "SourceAddress",
     "Storage",

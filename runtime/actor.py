@@ -36,8 +36,9 @@ __all__ = [
 
 import inspect
 import math
+import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -85,6 +86,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def headline(self) -> str:
         """What is configured, in a few words without secrets, for status and graph."""
         return ""
+
+    def misfits(self, places: Collection[str], actors: Mapping[str, str]) -> Iterable[str]:
+        """What these settings name and the rest of the configuration has not, each in words that a
+        finding begins with: "it names the place 'hall', which is not declared". ``places`` are the
+        declared ones, ``actors`` tells each actor's place."""
+        return ()
 
 
 class NoSettings(Settings, frozen=True, kw_only=True):
@@ -135,6 +142,8 @@ class OutletDeclaration:
     message: type[Message] = Message
     per_second: float | None = None
     """Messages a second at most; None where nothing bounds them."""
+    optional: bool = False
+    """Declared as ``Outlet[M] | None``: it may lead nowhere, and the actor finds None then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +267,7 @@ def _read_declaration(cls: type[Actor], domain: Domain) -> ActorDeclaration:
             "define. Define message types and capabilities at the module's top, before the actor."
         ) from None
     for name, hint in hints.items():
+        hint, optional = _outlet_in(hint)
         origin, arguments = typing.get_origin(hint), typing.get_args(hint)
         default = inspect.getattr_static(cls, name, None)
         if origin is Inlet or origin is Inlets:
@@ -271,7 +281,8 @@ def _read_declaration(cls: type[Actor], domain: Domain) -> ActorDeclaration:
         elif origin is Outlet:
             message = _message_type(cls, name, arguments[0])
             rate = default.per_second if isinstance(default, OutletDeclaration) else None
-            outlets[name] = OutletDeclaration(message, _rate(cls, name, domain, message, rate))
+            rate = _rate(cls, name, domain, message, rate)
+            outlets[name] = OutletDeclaration(message, rate, optional)
         elif NEED in getattr(hint, "__metadata__", ()):
             if not (isinstance(arguments[0], type) and issubclass(arguments[0], Capability)):
                 raise DeclarationError(
@@ -291,6 +302,15 @@ def _read_declaration(cls: type[Actor], domain: Domain) -> ActorDeclaration:
                 )
             settings = hint
     return ActorDeclaration(domain, inlets, outlets, needs, readings, tuple(histograms), settings)
+
+
+def _outlet_in(hint: Any) -> tuple[Any, bool]:
+    """Of ``Outlet[M] | None``, the outlet, and that it is optional; any other hint as it is."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        some = [one for one in typing.get_args(hint) if one is not type(None)]
+        if len(some) == 1 and typing.get_origin(some[0]) is Outlet:
+            return some[0], True
+    return hint, False
 
 
 def _rate(

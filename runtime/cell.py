@@ -186,6 +186,8 @@ class _Incarnation:
             **{name: self._inlet(name) for name in plan.inlets},
             **{
                 name: Outlet._mint(f"{plan.name}.{name}", declaration.outlets[name].message, links)
+                if links or not declaration.outlets[name].optional
+                else None
                 for name, links in cell.links.items()
             },
             **cell.readings,

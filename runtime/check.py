@@ -56,6 +56,7 @@ def check(blueprint: Blueprint) -> list[Finding]:
         ),
         *(f for plan in plans for f in _check_grants(plan)),
         *(f for plan in plans for f in _check_place(plan)),
+        *(f for plan in plans for f in _check_settings(blueprint, plan)),
     ]
 
 
@@ -147,8 +148,8 @@ def _check_connections(blueprint: Blueprint) -> Iterator[Finding]:
                     f'add [[channels]] with to = "{plan.name}.{port}"',
                     plan.line,
                 )
-        for port in plan.actor_type.declaration.outlets:
-            if (plan.name, port) not in used:
+        for port, out in plan.actor_type.declaration.outlets.items():
+            if (plan.name, port) not in used and not out.optional:
                 yield Finding(
                     f"{plan.name}.{port}",
                     "this outlet leads nowhere",
@@ -383,5 +384,18 @@ def _check_place(plan: ActorPlan) -> Iterator[Finding]:
             "crowd information is that of a declared place",
             "6.1(3)",
             f"add place = ... under [actors.{plan.name}]",
+            plan.line,
+        )
+
+
+def _check_settings(blueprint: Blueprint, plan: ActorPlan) -> Iterator[Finding]:
+    actors = {name: other.place for name, other in blueprint.actors.items()}
+    for what in plan.settings.misfits(blueprint.places, actors):
+        yield Finding(
+            plan.name,
+            what,
+            "settings name what the configuration has",
+            "",
+            f"correct it under [actors.{plan.name}.settings]",
             plan.line,
         )

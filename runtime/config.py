@@ -6,6 +6,7 @@ __all__ = [
     "Document",
     "Duration",
     "FromText",
+    "Size",
     "SourceAddress",
     "convert",
     "read_document",
@@ -20,6 +21,7 @@ import tomllib
 import types
 import typing
 from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 from urllib.parse import urlsplit
@@ -33,6 +35,12 @@ T = TypeVar("T")
 _UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) *(ms|s|min|h|d)")
 _DURATION_HELP = 'a duration such as "500ms", "60s", "5min", "12h" or "14d"'
+_BYTES = {
+    "B": 1, "kB": 10**3, "KiB": 2**10, "MB": 10**6, "MiB": 2**20, "GB": 10**9, "GiB": 2**30,
+    "TB": 10**12, "TiB": 2**40,
+}  # fmt: skip
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) *(B|kB|KiB|MB|MiB|GB|GiB|TB|TiB)")
+_SIZE_HELP = 'a size such as "500MB", "2GB" or "64MiB"'
 
 
 @runtime_checkable
@@ -63,6 +71,27 @@ class Duration(float):
             if self >= seconds:
                 return f"{float(self) / seconds:g}{unit}"
         return f"{float(self) * 1000:g}ms"
+
+
+class Size(int):
+    """A number of bytes, written ``"500MB"``, ``"1.5GB"``, or in powers of two ``"64MiB"``."""
+
+    @classmethod
+    def from_text(cls, text: str, folder: Path) -> Size:
+        return cls.parse(text)
+
+    @classmethod
+    def parse(cls, text: object) -> Size:
+        match = _SIZE.fullmatch(text) if isinstance(text, str) else None
+        if match is None:
+            raise ValueError(f"Expected {_SIZE_HELP}")
+        return cls(round(Fraction(match[1]) * _BYTES[match[2]]))
+
+    def __str__(self) -> str:
+        for unit, size in reversed(_BYTES.items()):
+            if self >= size and self * 1000 % size == 0:
+                return f"{self * 1000 // size / 1000:.10g}{unit}"
+        return f"{int(self)}B"
 
 
 def seconds_argument(text: str) -> float:
@@ -343,6 +372,8 @@ def _accepts(kind: object) -> str:
     for one in _alternatives(kind):
         if one is Duration:
             words.append(_DURATION_HELP)
+        elif one is Size:
+            words.append(_SIZE_HELP)
         elif isinstance(one, type) and issubclass(one, enum.Enum):
             words.append("one of " + ", ".join(sorted(str(member.value) for member in one)))
         elif typing.get_origin(one) is typing.Literal:

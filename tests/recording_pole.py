@@ -14,6 +14,8 @@ import trio
 
 from actors.camera.actor import Camera
 from actors.camera.messages import EncodedPacket
+from actors.custody.actor import Custodian
+from actors.ledger.actor import LedgerKeeper
 from actors.recorder.actor import Recorder
 from actors.retention.actor import Retention
 from runtime import Actor, Domain, Inlet, Inlets, inlet, load_blueprint
@@ -83,6 +85,8 @@ class CrowdSink(Actor, domain=Domain.CROWD):
 
 TYPES: dict[str, type[Actor]] = {
     "camera": Camera,
+    "custodian": Custodian,
+    "ledger": LedgerKeeper,
     "recorder": Recorder,
     "retention": Retention,
     "sink": CrowdSink,

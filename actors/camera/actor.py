@@ -28,6 +28,7 @@ from runtime import (
     SourceAddress,
     reading,
 )
+from runtime.clock import boottime
 from runtime.errors import BorderRefused
 from runtime.specification import Backoff
 
@@ -166,7 +167,11 @@ class Camera(Actor, domain=Domain.CAPTURE):
             if paced:
                 await trio.sleep_until(pacer.due(packets[0], trio.current_time()))
                 # It was read ahead of its time.
-                packets = [msgspec.structs.replace(packets[0], captured_at=time.time_ns() // 1000)]
+                packets = [
+                    msgspec.structs.replace(
+                        packets[0], captured_at=time.time_ns() // 1000, boottime=boottime()
+                    )
+                ]
             if self._after is not None:
                 packets[0] = msgspec.structs.replace(packets[0], after=self._after)
                 self._after = None

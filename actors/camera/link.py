@@ -26,6 +26,7 @@ from actors.camera.rtsp import Credentials, RtspConnection, RtspRefused, RtspTro
 from actors.camera.rtsp_stream import NoVideo, RtspStream
 from actors.camera.sdp import UnknownVideo
 from runtime import Authority, Capability, Network, Reach, SmartpoleError, SourceAddress
+from runtime.clock import boottime
 
 # FFmpeg would write addresses, with their passwords, to standard error.
 av.logging.set_level(None)
@@ -310,6 +311,7 @@ class CameraStream:
             dts=packet.dts,
             duration=packet.duration or 0,
             captured_at=time.time_ns() // 1000,
+            boottime=boottime(),
             header=header,
             data=bytes(packet),
         )

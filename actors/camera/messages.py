@@ -63,7 +63,10 @@ class EncodedPacket(Message, sensitivity=Sensitivity.PERSONAL_IMAGE):
     dts: int | None
     duration: int
     captured_at: Annotated[int, msgspec.Meta(ge=0)]
-    """When the packet arrived, in microseconds since 1970 (UTC)."""
+    """When the packet arrived, in microseconds since 1970 (UTC), by the wall clock."""
+    boottime: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """The same in microseconds since the computer started, which nobody can set; 0 where it was
+    not noted."""
     header: StreamHeader | None
     """With each key picture and each session's first packet."""
     after: Interruption | None = None

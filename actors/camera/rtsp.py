@@ -89,6 +89,7 @@ class RtspConnection:
         self._keeps_alive = "OPTIONS"
         self._keep_alive = _KEEP_ALIVE / 3
         self._said = time.monotonic()
+        self._scratch = bytearray(_AT_ONCE)
         self._buffer = b""
         self._early: list[Interleaved] = []
         self._answers: list[_Answer] = []
@@ -313,9 +314,10 @@ class RtspConnection:
     def _read(self) -> bytes | None:
         """What has come; None where nothing has, and nothing at all at the end."""
         try:
-            data = self._socket.recv(_AT_ONCE)
+            size = self._socket.recv_into(self._scratch)
         except (BlockingIOError, InterruptedError):
             return None
+        data = bytes(memoryview(self._scratch)[:size])
         if self._tls is None or not data:
             return data
         opened = self._tls.open(data)

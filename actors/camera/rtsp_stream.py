@@ -21,6 +21,7 @@ from actors.camera.nal_units import H264Payload, H265Payload, parameter_sets
 from actors.camera.rtp import AccessUnit, Payload, RtpReceiver
 from actors.camera.rtsp import Interleaved, RtspConnection, RtspTrouble
 from actors.camera.sdp import VideoMedia, video_in
+from runtime.clock import boottime
 
 GATHER = 0.2
 """Seconds for which packets wait in the socket, where they wake nobody."""
@@ -108,7 +109,7 @@ class RtspStream:
         """The pictures that have been fetched, as packets, up to one that must be looked at."""
         packets: list[EncodedPacket] = []
         now = time.monotonic()
-        clock = time.time() - now
+        clock, since_boot = time.time() - now, boottime() / 1_000_000 - now
         for unit in self._units[:at_most]:
             if self._needs_look(unit):
                 break
@@ -124,6 +125,7 @@ class RtspStream:
                     dts=self._description.decoding_time(unit.ticks),
                     duration=0,
                     captured_at=int((clock + came) * 1_000_000),
+                    boottime=int((since_boot + came) * 1_000_000),
                     header=header,
                     data=unit.data,
                 )

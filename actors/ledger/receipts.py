@@ -3,7 +3,8 @@
 Whoever has something to report sends one of these by an outlet that leads to ``ledger.receipts``.
 None holds personal data (``runtime.ledger.entry``): people appear as the names that the
 configuration gives to roles, documents as digests. What comes from the security system is bounded
-as everything that leaves it.
+as everything that leaves it: numbers, so digests are eight of them and people the number of their
+key, as C2SP's signed notes have it.
 """
 
 from __future__ import annotations
@@ -14,28 +15,53 @@ __all__ = [
     "ClockAlarm",
     "ClockFault",
     "DeletionReason",
+    "DigestNumbers",
     "Disclosed",
     "DisclosureStep",
     "Ground",
     "HoldChanged",
     "HoldStep",
+    "KeyNumber",
     "NoticePublished",
     "RecordingsDeleted",
+    "Refusal",
     "ReleasedKind",
+    "RoomAlarm",
+    "RoomState",
     "StatisticsReleased",
+    "numbers_of",
 ]
 
 import enum
+import struct
 from typing import Annotated
 
 import msgspec
 
 from runtime import Count, Digest, PlaceName, Receipt, Sensitivity, UnixSeconds, Word, ledger_entry
+from runtime.clock import Fault as ClockFault
 
 _OPERATIONAL = Sensitivity.OPERATIONAL
 _Places = Annotated[tuple[PlaceName, ...], msgspec.Meta(max_length=64)]
 _Million = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+_Megabytes = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 _Seconds = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+
+KeyNumber = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)]
+"""The four bytes by which C2SP's signed notes tell keys apart, as a number; 0 where there is none.
+In the configuration they stand in hexadecimal: ``NAME+ID+KEY``."""
+
+DigestNumbers = Annotated[
+    tuple[Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)], ...],
+    msgspec.Meta(min_length=8, max_length=8),
+]
+"""A SHA-256 as eight numbers, big-endian: what leaves a domain with personal data is numbers, whose
+bits ``smartpole check`` adds up."""
+
+
+def numbers_of(digest: str) -> tuple[int, ...]:
+    """A SHA-256 in hexadecimal as ``DigestNumbers``."""
+    return struct.unpack(">8I", bytes.fromhex(digest))
 
 
 class Ground(enum.Enum):
@@ -91,6 +117,23 @@ class NoticePublished(Receipt, sensitivity=_OPERATIONAL):
 # -- recordings ---------------------------------------------------------------------------------
 
 
+class RoomState(enum.Enum):
+    SHORT = "short of room"
+    """From now on the oldest recordings that are not held are deleted before their time."""
+    ALL_HELD = "nothing may be deleted"
+    """What is left is held or still being written: recording stops when the disk is full."""
+    ENOUGH = "room again"
+
+
+@ledger_entry("room-alarm")
+class RoomAlarm(Receipt, sensitivity=_OPERATIONAL):
+    """The disk for recordings runs out of room, or has room again."""
+
+    state: RoomState
+    free_megabytes: _Megabytes
+    """Of the disk, at that moment (10⁶ bytes)."""
+
+
 class DeletionReason(enum.Enum):
     EXPIRED = "expired"
     ROOM = "room"
@@ -109,6 +152,42 @@ class RecordingsDeleted(Receipt, sensitivity=_OPERATIONAL):
     """The first frame of the newest of them."""
 
 
+class Refusal(enum.Enum):
+    """Why an order was refused, with the guideline's clause where it is one of its own."""
+
+    UNREADABLE = "unreadable"
+    OTHER_POLE = "for another pole"
+    SIGNATURE = "not signed by a named manager"
+    """7.3(2)."""
+    TERM = "signer out of term"
+    """7.3(2)."""
+    PLACE = "not the signer's place"
+    """7.3(2)."""
+    UNSTAFFED = "no manager and deputy in term"
+    """7.3(2)."""
+    GROUND = "no valid ground"
+    """7.1(4), 7.2(1)."""
+    DOCUMENT = "no document"
+    """7.1(4), 7.2(1)."""
+    AGREEMENT = "no agreement in force"
+    """7.2(1) ③."""
+    PURPOSE = "another purpose"
+    """7.2(2)."""
+    ANONYMISED = "anonymised"
+    """7.2(2)."""
+    RANGE = "no such range"
+    """Nowhere, empty, or wider than may be asked for at once: 7.2(1), 7.3(1)."""
+    REVIEW = "no such review date"
+    REPEATED = "decided before"
+    UNKNOWN = "about nothing known"
+    """It names a hold or request that was not accepted, or is over."""
+    EXPIRED = "too late"
+    """After the time for which a request, or an approval, is good."""
+    RECIPIENT = "no recipient's key"
+    SAME_PERSON = "requester and approver are one"
+    """7.2(1): two people."""
+
+
 class HoldStep(enum.Enum):
     PLACED = "placed"
     REVIEWED = "reviewed"
@@ -118,23 +197,33 @@ class HoldStep(enum.Enum):
 
 @ledger_entry("hold")
 class HoldChanged(Receipt, sensitivity=_OPERATIONAL):
-    """Segments are kept beyond their time, or no longer (7.1(4))."""
+    """Segments are kept beyond their time, or no longer, or that was refused (7.1(4))."""
 
     step: HoldStep
-    ground: Ground
-    document: Digest
-    """Of the request's document number, in UTF-8."""
-    places: _Places
-    start: UnixSeconds
-    end: UnixSeconds
-    approver: Word
-    review: UnixSeconds
+    why: Refusal | None = None
+    """Where it was refused."""
+    order: DigestNumbers
+    """Of the signed text of the order that asked for it."""
+    hold: DigestNumbers | None
+    """Of the order that placed the hold; None where there is none."""
+    ground: Ground | None = None
+    """None where none of them was named."""
+    document: DigestNumbers | None = None
+    """Of the document's number, in UTF-8."""
+    places: _Places = ()
+    start: UnixSeconds = 0
+    end: UnixSeconds = 0
+    review: UnixSeconds = 0
+    signer: KeyNumber
+    """Whose key signed the order; where it was refused, whose it said it was."""
 
 
 class DisclosureStep(enum.Enum):
     REQUESTED = "requested"
     REFUSED = "refused"
     APPROVED = "approved"
+    OPENED = "opened"
+    """Somebody is going to open recordings: the only way in which anybody may (7.3(1))."""
     EXPORTED = "exported"
 
 
@@ -143,15 +232,22 @@ class Disclosed(Receipt, sensitivity=_OPERATIONAL):
     """A disclosure went a step further, or was refused (7.2(1), 7.2(2))."""
 
     step: DisclosureStep
-    ground: Ground | None
-    """None where the request named none of them."""
-    document: Digest | None
-    places: _Places
-    start: UnixSeconds
-    end: UnixSeconds
-    requester: Word
-    approver: Word | None = None
-    package: Digest | None = None
+    why: Refusal | None = None
+    """Where it was refused."""
+    order: DigestNumbers
+    """Of the signed text of the order that asked for it."""
+    request: DigestNumbers | None
+    """Of the order that requested the disclosure; None where there is none."""
+    ground: Ground | None = None
+    """None where none of them was named."""
+    document: DigestNumbers | None = None
+    """Of the document's number, in UTF-8."""
+    places: _Places = ()
+    start: UnixSeconds = 0
+    end: UnixSeconds = 0
+    signer: KeyNumber
+    """Whose key signed the order; where it was refused, whose it said it was."""
+    package: DigestNumbers | None = None
     """Of what was handed over."""
 
 
@@ -176,16 +272,11 @@ class Accessed(Receipt, sensitivity=_OPERATIONAL):
 # -- time ---------------------------------------------------------------------------------------
 
 
-class ClockFault(enum.Enum):
-    AHEAD = "jumped ahead"
-    BACK = "jumped back"
-    IMPLAUSIBLE = "implausible"
-
-
 @ledger_entry("clock-alarm")
 class ClockAlarm(Receipt, sensitivity=_OPERATIONAL):
-    """The wall clock can't be right; what depends on it follows its written rule (7.1(3))."""
+    """The wall clock can't be right, or nobody confirms it; what depends on it follows the written
+    rule of ``runtime.clock.Clock`` (7.1(3))."""
 
     fault: ClockFault
     jump: _Seconds
-    """How far, as far as that is known."""
+    """How far, in seconds, as far as that is known."""

@@ -6,10 +6,12 @@ __all__ = ["Notice"]
 
 import functools
 import time
+from hashlib import sha256
 
 import hypercorn.trio
 import trio
 
+from actors.ledger.receipts import NoticePublished
 from actors.notice.application import FigurePages, create_application
 from actors.notice.content import describe
 from actors.notice.figures import Figures, gather, week_begins
@@ -19,7 +21,16 @@ from actors.notice.server import server_configuration
 from actors.notice.wording import load_wording
 from actors.statistics.errors import StoreFailed
 from actors.statistics.reading import StatisticsView
-from runtime import Actor, BlueprintView, Domain, Needs, Reading, SmartpoleError, reading
+from runtime import (
+    Actor,
+    BlueprintView,
+    Domain,
+    Needs,
+    Outlet,
+    Reading,
+    SmartpoleError,
+    reading,
+)
 
 
 class Notice(Actor, domain=Domain.PUBLIC):
@@ -29,11 +40,14 @@ class Notice(Actor, domain=Domain.PUBLIC):
     Where its words would not be true of this pole, it does not start (``NoticeOutOfDate``). The
     page of figures is made anew each ``figures_every``, from released slices only; while these
     can't be read, it stays as it was.
+
+    Each notice that comes into force is reported for the ledger, where ``published`` leads there.
     """
 
     port: Needs[NoticePort]
     pole: Needs[BlueprintView]
     statistics: Needs[StatisticsView]
+    published: Outlet[NoticePublished] | None
     settings: NoticeSettings
     pages_served: Reading
     notice_ready: Reading = reading(vital=True)
@@ -50,8 +64,12 @@ class Notice(Actor, domain=Domain.PUBLIC):
         self._figures = render_figures(unavailable, self._content)
         if self._has_figures:
             await self._make_figures()
+        pages = render(self._content)
+        self._receipt = NoticePublished(
+            digest=sha256(pages.json).hexdigest(), configuration=self._content.blueprint
+        )
         self._application = create_application(
-            render(self._content),
+            pages,
             (lambda: self._figures) if self._has_figures else None,
             page_served=self.pages_served.add,
         )
@@ -60,6 +78,7 @@ class Notice(Actor, domain=Domain.PUBLIC):
         ready, stop = trio.Event(), trio.Event()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._serve, ready, stop)
+            nursery.start_soon(self._report, ready)
             if self._has_figures:
                 nursery.start_soon(self._refresh)
             try:
@@ -70,6 +89,13 @@ class Notice(Actor, domain=Domain.PUBLIC):
             finally:
                 # Readers get the rest of their page; the server's grace bounds the wait.
                 stop.set()
+
+    async def _report(self, ready: trio.Event) -> None:
+        """Once it is served. It says when it was made, so that each one is another."""
+        if self.published is None:
+            return
+        await ready.wait()
+        await self.published.send(self._receipt)
 
     async def _refresh(self) -> None:
         while True:

@@ -7,7 +7,7 @@ is written here. Two parts of it are used: the X25519 recipient stanza, and the 
 
 from __future__ import annotations
 
-__all__ = ["CHUNK", "AgeWriter", "Recipient"]
+__all__ = ["CHUNK", "VERSION", "AgeWriter", "Recipient", "derive", "header_mac", "header_of"]
 
 import hmac
 import os
@@ -25,7 +25,8 @@ from actors.recorder.bech32 import decode
 CHUNK = 64 * 1024
 """Bytes of plaintext in each sealed chunk but the last (age v1, "Payload")."""
 
-_VERSION = b"age-encryption.org/v1"
+VERSION = b"age-encryption.org/v1"
+"""The first line of each file."""
 
 
 class Sink(Protocol):
@@ -63,7 +64,7 @@ class Recipient:
             shared = ephemeral.exchange(self._key)
         except ValueError:
             raise ValueError("this public key is of low order and would protect nothing") from None
-        key = _derive(shared, salt=share + self._raw, info=_VERSION + b"/X25519")
+        key = derive(shared, salt=share + self._raw, info=VERSION + b"/X25519")
         # A key that is used once may have a constant nonce, as the specification has it.
         body = ChaCha20Poly1305(key).encrypt(bytes(12), file_key, None)
         return b"-> X25519 " + _base64(share) + b"\n" + _base64(body) + b"\n"
@@ -90,8 +91,8 @@ class AgeWriter:
         self._closed = False
         self.sealed = 0
         file_key, nonce = os.urandom(16), os.urandom(16)
-        self._aead = ChaCha20Poly1305(_derive(file_key, salt=nonce, info=b"payload"))
-        sink.write(_header(file_key, recipients) + nonce)
+        self._aead = ChaCha20Poly1305(derive(file_key, salt=nonce, info=b"payload"))
+        sink.write(header_of(file_key, recipients) + nonce)
 
     @property
     def unsealed(self) -> int:
@@ -137,14 +138,20 @@ class AgeWriter:
         return self._aead.encrypt(nonce, plaintext, None)
 
 
-def _header(file_key: bytes, recipients: Sequence[Recipient]) -> bytes:
+def header_of(file_key: bytes, recipients: Sequence[Recipient]) -> bytes:
+    """The header by which these recipients, and nobody else, get the file key."""
     stanzas = b"".join(recipient.wrap(file_key) for recipient in recipients)
-    header = _VERSION + b"\n" + stanzas + b"---"
-    mac = hmac.digest(_derive(file_key, salt=b"", info=b"header"), header, "sha256")
-    return header + b" " + _base64(mac) + b"\n"
+    header = VERSION + b"\n" + stanzas + b"---"
+    return header + b" " + _base64(header_mac(file_key, header)) + b"\n"
 
 
-def _derive(secret: bytes, *, salt: bytes, info: bytes) -> bytes:
+def header_mac(file_key: bytes, header: bytes) -> bytes:
+    """What proves that a header, up to and with its three dashes, is the file's own."""
+    return hmac.digest(derive(file_key, salt=b"", info=b"header"), header, "sha256")
+
+
+def derive(secret: bytes, *, salt: bytes, info: bytes) -> bytes:
+    """32 bytes by HKDF-SHA-256, as age v1 takes its keys from one another."""
     return HKDF(algorithm=SHA256(), length=32, salt=salt, info=info).derive(secret)
 
 

@@ -4,50 +4,38 @@ from __future__ import annotations
 
 __all__ = [
     "Deletion",
+    "Held",
+    "Kept",
     "OpenSegment",
     "RecordingExpiry",
     "RecordingStore",
+    "Room",
     "StorageTrouble",
     "started_at",
 ]
 
 import fcntl
 import os
-import time
-from collections.abc import Iterable
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from actors.recorder.chain import (
-    EMPTY,
-    Begun,
-    Chain,
-    Deleted,
-    Gap,
-    Segment,
-    manifest,
-    segment_name,
+from actors.recorder.chain import EMPTY, Begun, Gap, Segment, manifest, segment_name
+from actors.recorder.expiry import Deletion, Held, Kept, RecordingExpiry
+from actors.recorder.files import (
+    Room,
+    as_trouble,
+    digest_of,
+    require_room,
+    size_of,
+    stored_names,
 )  # fmt: skip
-from actors.recorder.files import as_trouble, digest_of, size_of, stored_names
-from actors.recorder.index import (
-    PART,
-    IndexDamaged,
-    SegmentIndex,
-    SegmentState,
-    StorageTrouble,
-    number_of,
-    start_of,
-)
-from actors.recorder.open_segment import OpenSegment
-from actors.recorder.reindex import INDEX, rebuild
-from actors.recorder.signing import KeyRefused, PoleKey
-from runtime import Authority, Capability, Reach, Storage, Unrecoverable
+from actors.recorder.folder import mend_index, open_folder
+from actors.recorder.index import PART, SegmentState, StorageTrouble, number_of, start_of
+from actors.recorder.open_segment import OpenSegment, create_part, discard_part
+from runtime import Authority, Capability, Reach, Storage
+from runtime.clock import boot_id
 from runtime.files import sync_folder
-
-_DELETED_AT_ONCE = 500
-"""Segments that one record of the chain tells of, so that no line grows long."""
 
 
 class _StoreSettings(Protocol):
@@ -69,11 +57,12 @@ class RecordingStore(
 
     @classmethod
     def prepare(cls, authority: Authority) -> None:
-        """See ``_mend_index``: before the walls, because it takes long."""
-        _mend_index(authority.require_folder())
+        """See ``mend_index``: before the walls, because it takes long."""
+        boot_id()
+        mend_index(authority.require_folder())
 
     def __init__(self, authority: Authority) -> None:
-        self._folder, self._index, self._chain = _open(authority)
+        self._folder, self._index, self._chain = open_folder(authority)
         self._holder = authority.actor
 
     @property
@@ -91,31 +80,55 @@ class RecordingStore(
         height: int,
         camera: str = "",
         head: bytes = b"",
+        boottime: int | None = None,
     ) -> OpenSegment:
         """Begin a segment whose first frame was captured at ``started_at`` (µs since 1970).
 
-        ``head`` is the beginning of its ciphertext, by which a leftover is known again. The
-        segment is in chain and index before it is on the disk, so that none is missed.
+        ``boottime`` says the same in µs since the computer started; without it, the segment is
+        only as old as the wall clock says.
+        ``head`` is the beginning of its ciphertext, by which a leftover is known again. Its empty
+        file is there before the chain tells of it, so that what the chain tells of is missed when
+        it is gone; chain and index tell of it before anything is in it.
         Blocks; raises StorageTrouble.
         """
+        require_room(self._folder)
         facts = {"place": place, "codec": codec, "width": width, "height": height}
-        with as_trouble("a segment can't be begun"):
-            begun = self._chain.append(
-                Begun,
-                camera=camera or self._holder,
-                start=started_at,
-                head=sha256(head).hexdigest(),
-                head_size=len(head),
+        made: list[tuple[str, int]] = []
+
+        def create(begun: Begun) -> None:
+            name = segment_name(begun)
+            made.append((name, create_part(self._folder, name)))
+
+        try:
+            with as_trouble("a segment can't be begun"):
+                begun = self._chain.append(
+                    Begun,
+                    create,
+                    camera=camera or self._holder,
+                    start=started_at,
+                    head=sha256(head).hexdigest(),
+                    head_size=len(head),
+                    boot=boot_id() if boottime is not None else "",
+                    boottime=boottime or 0,
+                    **facts,
+                )
+        except StorageTrouble:
+            for name, descriptor in made:
+                discard_part(self._folder, name, descriptor)
+            raise
+        ((name, descriptor),) = made
+        segment = OpenSegment(self._folder, descriptor, begun, self._index, self._chain)
+        try:
+            self._index.opened(
+                name,
+                camera=begun.camera,
+                started_at=started_at,
+                boot=begun.boot,
+                boottime=begun.boottime,
                 **facts,
             )
-        name = segment_name(begun)
-        try:
-            self._index.opened(name, camera=begun.camera, started_at=started_at, **facts)
-            segment = OpenSegment(self._folder, name, begun, self._index, self._chain)
         except StorageTrouble:
-            self._chain.owe(Segment, **manifest(begun, None, 0, sha256().hexdigest(), EMPTY))
-            with suppress(StorageTrouble):
-                self._index.forget([name])
+            segment.cut(started_at, readable=False)
             raise
         if head:
             try:
@@ -184,7 +197,18 @@ class RecordingStore(
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             begun = self._begun(name)
-            if begun is not None and self._manifest_of(begun) is None:
+            closed = self._manifest_of(begun) if begun is not None else None
+            size = os.fstat(descriptor).st_size
+            if size < begun.head_size if begun is not None else not size:
+                # It broke off before anything was in it that could be read.
+                if begun is not None and closed is None:
+                    self._chain.append(
+                        Segment, **manifest(begun, None, 0, sha256().hexdigest(), EMPTY)
+                    )
+                part.unlink()
+                self._index.forget([name])
+                return False
+            if begun is not None and closed is None:
                 self._sign_leftover(begun, part)
             part.rename(self._folder / name)
         except (BlockingIOError, FileNotFoundError):
@@ -197,7 +221,8 @@ class RecordingStore(
             if begun is not None:
                 facts = {
                     "camera": begun.camera, "place": begun.place, "started_at": begun.start,
-                    "codec": begun.codec, "width": begun.width, "height": begun.height,
+                    "boot": begun.boot, "boottime": begun.boottime, "codec": begun.codec,
+                    "width": begun.width, "height": begun.height,
                 }  # fmt: skip
             self._index.opened(name, **facts)
         self._close_in_index(name)
@@ -239,120 +264,7 @@ class RecordingStore(
         return None
 
 
-class Deletion(NamedTuple):
-    """What became of segments that were to be deleted."""
-
-    deleted: list[str]
-    failed: dict[str, str]
-    """Why, by name."""
-
-
-class RecordingExpiry(Capability, kind=Storage("security"), rights="list and delete; cannot read"):
-    """Removes segments (guideline 7.1(3)). Its methods block and raise StorageTrouble."""
-
-    def __init__(self, authority: Authority) -> None:
-        self._folder, self._index, self._chain = _open(authority)
-
-    @classmethod
-    def prepare(cls, authority: Authority) -> None:
-        """See ``_mend_index``: retention may be there before the recorder."""
-        _mend_index(authority.require_folder())
-
-    def expired(self, before: int) -> list[str]:
-        """Segments whose first frame is older than ``before`` (µs since 1970), oldest first.
-
-        Files count whether or not the index knows them, and rows whether or not there is a file.
-        """
-        with as_trouble("recordings can't be listed"):
-            present = stored_names(self._folder) | stored_names(self._folder, PART)
-        started = {name: moment for name in present if (moment := start_of(name)) is not None}
-        started.update(self._index.started())
-        return sorted(
-            (name for name, moment in started.items() if moment < before),
-            key=lambda name: (started[name], name),
-        )
-
-    def delete(self, names: Iterable[str]) -> Deletion:
-        """Remove files, index rows and what the index's log holds of them.
-
-        The chain is told first, so that a segment which is gone was deleted by retention or taken
-        away. One that can't be removed keeps its row, so that it is found again.
-        """
-        result = Deletion([], {})
-        wanted = list(names)
-        for at in range(0, len(wanted), _DELETED_AT_ONCE):
-            self._delete(wanted[at : at + _DELETED_AT_ONCE], result)
-        if result.deleted:
-            with as_trouble("the chain of manifests can't be shortened"):
-                self._chain.prune(self._is_gone)
-        return result
-
-    def _delete(self, names: list[str], result: Deletion) -> None:
-        with as_trouble("the chain of manifests can't be read"):
-            self._chain.catch_up()
-        pairs = tuple(
-            (number, start // 1_000_000)
-            for name in names
-            if (start := start_of(name)) is not None
-            and 0 < (number := number_of(name) or 0) <= self._chain.length
-        )
-        told = {"at": time.time_ns() // 1000, "segments": pairs}
-        is_told = False
-        with suppress(OSError):  # a full disk: there is room when they are gone
-            if pairs:
-                self._chain.append(Deleted, **told)
-            is_told = True
-        deleted: list[str] = []
-        for name in names:
-            try:
-                if start_of(name) is not None:
-                    (self._folder / name).unlink(missing_ok=True)
-                    (self._folder / (name + PART)).unlink(missing_ok=True)
-                deleted.append(name)
-            except OSError as error:
-                result.failed[name] = error.strerror or type(error).__name__
-        result.deleted.extend(deleted)
-        if not is_told:
-            self._chain.owe(Deleted, **told)
-        if deleted:
-            with as_trouble("the folder for recordings can't be used"):
-                sync_folder(self._folder)
-            oldest = max(start_of(name) or 0 for name in deleted)
-            self._index.forget(deleted, gaps_before=oldest)
-
-    def _is_gone(self, begun: Begun) -> bool:
-        name = segment_name(begun)
-        return not any((self._folder / (name + ending)).exists() for ending in ("", PART))
-
-
 def started_at(name: str) -> int | None:
     """When a segment's first frame was captured (µs since 1970), by its name; None where that is no
     segment's name."""
     return start_of(name)
-
-
-def _open(authority: Authority) -> tuple[Path, SegmentIndex, Chain]:
-    try:
-        with as_trouble("the folder for recordings can't be used"):
-            folder = authority.require_folder()
-            index = SegmentIndex(folder / INDEX)
-            return folder, index, Chain(folder, PoleKey.of_folder(folder))
-    except KeyRefused as refusal:
-        raise Unrecoverable(
-            f"{refusal}. Without it no manifest can be signed, and nothing may be recorded that "
-            "could be exchanged unseen"
-        ) from None
-
-
-def _mend_index(folder: Path) -> None:
-    """Make the index again where it is lost or damaged: it holds nothing that the segments and
-    the chain do not tell, and recording must not wait for somebody to come."""
-    path = folder / INDEX
-    is_lost = not path.exists() and bool(stored_names(folder))
-    if path.exists():
-        try:
-            SegmentIndex(path).started()
-        except IndexDamaged:
-            is_lost = True
-    if is_lost:
-        rebuild(folder)

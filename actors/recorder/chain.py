@@ -22,14 +22,14 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
-from actors.recorder.index import name_of
+from actors.recorder.index import name_of, number_of
 from actors.recorder.signing import PoleKey
 from runtime.files import sync_folder
 
@@ -66,6 +66,12 @@ class Begun(_Record, frozen=True, kw_only=True, tag_field="kind", tag="begun"):
     """SHA-256 of the file's age header. Only who holds the file's key could write on behind it,
     and that key is in the pole's memory alone: so a leftover can't be exchanged for another."""
     head_size: int
+    boot: str = ""
+    """In which start of the computer it was recorded (``runtime.clock``); nothing in records of
+    earlier versions."""
+    boottime: int = 0
+    """Of the first frame, in microseconds since that start. ``start`` is as wrong as the wall clock
+    was; this is not."""
 
 
 class Segment(_Record, frozen=True, kw_only=True, tag_field="kind", tag="segment"):
@@ -98,7 +104,7 @@ class Gap(_Record, frozen=True, kw_only=True, tag_field="kind", tag="gap"):
 
 
 class Deleted(_Record, frozen=True, kw_only=True, tag_field="kind", tag="deleted"):
-    """These segments were deleted, because their time was over."""
+    """Retention deleted these segments: their time was over, or the disk was full."""
 
     at: int
     """When, in microseconds since 1970."""
@@ -191,7 +197,11 @@ class Chain:
         self._file = 0
         self._size = 0
         """Of the file that was written to last, as this object knows it."""
+        self._pruning = threading.Lock()
+        self._kept_by: Begun | None = None
+        """A segment that is there, and keeps the oldest file."""
         files = chain_files(folder)
+        self._first = min(files, default=0)
         if files:
             self._file = max(files)
             self._number = self._file * _PER_FILE
@@ -210,11 +220,17 @@ class Chain:
         with self._locked():
             pass
 
-    def append(self, kind: type[R], **fields: object) -> R:
-        """Add a record of this kind. It is on the disk when this returns."""
+    def append(
+        self, kind: type[R], first: Callable[[R], None] | None = None, /, **fields: object
+    ) -> R:
+        """Add a record of this kind. It is on the disk when this returns.
+
+        ``first`` is done before the record is written: what it tells of is there then, even if the
+        power fails in between.
+        """
         with self._locked():
             self._pay()
-            return self._append(kind, fields)
+            return self._append(kind, fields, first)
 
     def owe(self, kind: type[_Record], **fields: object) -> None:
         """Add it, or as soon as the disk lets it, before the next one. Raises nothing."""
@@ -227,8 +243,15 @@ class Chain:
             self._append(*self._owed[0])
             self._owed.pop(0)
 
-    def _append(self, kind: type[R], fields: Mapping[str, object]) -> R:
+    def _append(
+        self,
+        kind: type[R],
+        fields: Mapping[str, object],
+        first: Callable[[R], None] | None = None,
+    ) -> R:
         record = kind(number=self._number + 1, previous=self._head, **fields)
+        if first is not None:
+            first(record)
         signed = msgspec.json.encode(record)
         signature = base64.b64encode(self._key.sign(signed))
         line = signed[:-1] + _SEPARATOR + signature + b'"}'
@@ -245,26 +268,48 @@ class Chain:
         """The records of the file in which that one stands."""
         yield from self._records((number - 1) // _PER_FILE)
 
+    def begun_as(self, names: Iterable[str]) -> dict[str, Begun]:
+        """The records by which segments of these names were begun, of those that the chain has."""
+        wanted = set(names)
+        found: dict[str, Begun] = {}
+        for file in {(number - 1) // _PER_FILE for name in wanted if (number := number_of(name))}:
+            for record in self._records(file):
+                if isinstance(record, Begun) and (name := segment_name(record)) in wanted:
+                    found[name] = record
+        return found
+
     def prune(self, is_gone: Callable[[Begun], bool]) -> int:
         """Remove the oldest files as long as nothing that they tell of is there any more.
 
-        Says how many. The file that is written to stays.
+        Says how many. The file that is written to stays. A file is read when the segment that kept
+        it so far is gone, so that this costs as much as what goes, however much stays.
         """
         pruned = 0
-        for number, path in chain_files(self._folder).items():
-            if number >= self._file:
-                break
-            lines = list(lines_of(path))
-            told = [line.record for line in lines if isinstance(line.record, Begun)]
-            # From the youngest on, which is the likeliest to be there.
-            if not all(is_gone(record) for record in reversed(told)):
-                break
-            if lines:
-                last = lines[-1]
-                self.append(Pruned, until=last.record.number, head=last.digest)
-            path.unlink()
-            pruned += 1
+        with self._pruning:
+            while (path := self._oldest()) is not None:
+                if self._kept_by is not None and not is_gone(self._kept_by):
+                    break
+                lines = list(lines_of(path))
+                told = [line.record for line in lines if isinstance(line.record, Begun)]
+                # From the youngest on, which is the likeliest to be there, and the last to go.
+                self._kept_by = next((one for one in reversed(told) if not is_gone(one)), None)
+                if self._kept_by is not None:
+                    break
+                if lines:
+                    last = lines[-1]
+                    self.append(Pruned, until=last.record.number, head=last.digest)
+                path.unlink()
+                pruned += 1
         return pruned
+
+    def _oldest(self) -> Path | None:
+        """The first file, unless it is the one that is written to."""
+        while self._first < self._file:
+            path = self._path(self._first)
+            if path.exists():
+                return path
+            self._first += 1
+        return None
 
     def _records(self, number: int) -> Iterator[ChainRecord]:
         path = self._path(number)

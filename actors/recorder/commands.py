@@ -17,7 +17,7 @@ from pathlib import Path
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `keys`, `recordings` and `segments` (entry point `smartpole.commands`)."""
-    keys = subparsers.add_parser("keys", help="make a manager's key for recordings")
+    keys = subparsers.add_parser("keys", help="make a manager's keys: for recordings, to sign with")
     actions = keys.add_subparsers(dest="action", required=True, metavar="ACTION")
     make = actions.add_parser("make", help="make a private key, and beside it the public one")
     make.add_argument(
@@ -43,6 +43,21 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--days", type=int, default=60, metavar="N", help="how many days (%(default)s)"
     )
     days.set_defaults(handler=_days)
+    signer = actions.add_parser(
+        "signer",
+        help="make a person's key to sign orders with (holds, disclosures)",
+        description="Each manager and deputy makes their own, on their own computer, and gives the "
+        "public one to who configures the pole.",
+    )
+    signer.add_argument(
+        "--name",
+        required=True,
+        help="of the role, such as site-manager: it stands in logs, so no person's",
+    )
+    signer.add_argument(
+        "--to", type=Path, required=True, metavar="FILE", help="the public key goes to FILE.pub"
+    )
+    signer.set_defaults(handler=_signer)
     destroy = actions.add_parser(
         "destroy", help="destroy private keys of days, so that nobody can read these days any more"
     )
@@ -147,34 +162,72 @@ def _make(arguments: argparse.Namespace) -> int:
     # Here and not above: the command line is put together without loading cryptography.
     from pyrage import x25519
 
-    private: Path = arguments.to
-    public = private.with_name(private.name + ".pub")
     identity = x25519.Identity.generate()
     recipient = str(identity.to_public())
     created = f"# created: {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} by smartpole keys make\n"
-    try:
-        private.parent.mkdir(parents=True, exist_ok=True)
-        _write_new(public, f"{created}{recipient}\n", 0o644)
-        try:
-            _write_new(private, f"{created}# public key: {recipient}\n{identity}\n", 0o600)
-        except OSError:
-            public.unlink()
-            raise
-    except OSError as error:
-        if Path(error.filename) in (private, public) and isinstance(error, FileExistsError):
-            why = (
-                "is there already and is not overwritten: recordings made for a key can be opened "
-                "with that key alone."
-            )
-        else:
-            why = f"can't be written: {error.strerror}"
-        print(f"smartpole keys: {error.filename} {why}", file=sys.stderr)
+    private: Path = arguments.to
+    public = _write_pair(
+        private, f"{created}# public key: {recipient}\n{identity}\n", f"{created}{recipient}\n"
+    )
+    if public is None:
         return 1
     print(f"  private key: {private}")
     print("    It opens recordings. It belongs on the manager's computer, never on the pole.")
     print(f"  public key:  {public}")
     print("    It goes to the pole, as the recorder's setting `recipients`.")
     return 0
+
+
+def _signer(arguments: argparse.Namespace) -> int:
+    from runtime.ledger.entry import is_word
+    from runtime.ledger.note import SigningKey
+
+    # A key's name in a note has no +, and a name in the configuration is a word.
+    if not is_word(arguments.name) or "+" in arguments.name:
+        print(
+            f"smartpole keys: {arguments.name!r} can't be a signer's name. Accepted: letters, "
+            "digits, '.', ':', '_' and '-', such as site-manager",
+            file=sys.stderr,
+        )
+        return 1
+    key = SigningKey.generate(arguments.name)
+    private: Path = arguments.to
+    public = _write_pair(private, key.secret_text(), f"{key.verifier}\n")
+    if public is None:
+        return 1
+    print(f"  private key: {private}")
+    print(
+        "    It signs in this person's name. It belongs on their own computer, never on the pole."
+    )
+    print(f"  public key:  {public}")
+    print("    Its line goes into the pole's configuration, to the custodian's `managers`:")
+    print(f'    key = "{key.verifier}"')
+    return 0
+
+
+def _write_pair(private: Path, secret: str, shown: str) -> Path | None:
+    """Write a new private key, and beside it the public one, whose file is returned; None, after
+    saying why, where that is not possible."""
+    public = private.with_name(private.name + ".pub")
+    try:
+        private.parent.mkdir(parents=True, exist_ok=True)
+        _write_new(public, shown, 0o644)
+        try:
+            _write_new(private, secret, 0o600)
+        except OSError:
+            public.unlink()
+            raise
+    except OSError as error:
+        if Path(error.filename) in (private, public) and isinstance(error, FileExistsError):
+            why = (
+                "is there already and is not overwritten: what was made for a key can be used with "
+                "that key alone."
+            )
+        else:
+            why = f"can't be written: {error.strerror}"
+        print(f"smartpole keys: {error.filename} {why}", file=sys.stderr)
+        return None
+    return public
 
 
 def _write_new(path: Path, text: str, mode: int) -> None:

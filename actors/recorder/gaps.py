@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["GapWatch"]
+__all__ = ["LEAST", "GapWatch"]
 
 from actors.camera.messages import EncodedPacket, Interruption
 from actors.recorder.capability import RecordingStore
 from actors.recorder.index import StorageTrouble
 
-_LEAST = 1_500_000
+LEAST = 1_500_000
 """Microseconds between two recorded pictures that are a gap, whatever the reason."""
 _WORDS = {
     Interruption.STARTED: "the pole was not running",
@@ -63,7 +63,7 @@ class GapWatch:
         """A segment begins with this packet: record the gap before it, if there is one, and say
         how many that were. Blocks; raises StorageTrouble."""
         end = self._end if self._end is not None else self._store.last_end(self._camera)
-        least = 1 if self._is_certain else _LEAST
+        least = 1 if self._is_certain else LEAST
         is_gap = end is not None and packet.captured_at - end >= least
         if end is not None and is_gap:
             self._store.note_gap(

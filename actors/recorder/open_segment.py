@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["OpenSegment"]
+__all__ = ["OpenSegment", "create_part", "discard_part"]
 
 import fcntl
 import hashlib
@@ -10,10 +10,32 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from actors.recorder.chain import EMPTY, Begun, Chain, Segment, manifest
-from actors.recorder.files import as_trouble
+from actors.recorder.chain import EMPTY, Begun, Chain, Segment, manifest, segment_name
+from actors.recorder.files import as_trouble, require_room
 from actors.recorder.index import PART, SegmentIndex, SegmentState, StorageTrouble
 from runtime.files import sync_folder
+
+
+def create_part(folder: Path, name: str) -> int:
+    """The empty file of a segment, locked, and there after a power cut. Raises OSError."""
+    path = folder / (name + PART)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        sync_folder(folder)
+    except OSError:
+        discard_part(folder, name, descriptor)
+        raise
+    return descriptor
+
+
+def discard_part(folder: Path, name: str, descriptor: int) -> None:
+    """Remove it again, as far as the disk lets it."""
+    with suppress(OSError):
+        (folder / (name + PART)).unlink(missing_ok=True)
+    with suppress(OSError):
+        os.close(descriptor)
 
 
 class OpenSegment:
@@ -23,9 +45,9 @@ class OpenSegment:
     """
 
     def __init__(
-        self, folder: Path, name: str, begun: Begun, index: SegmentIndex, chain: Chain
+        self, folder: Path, descriptor: int, begun: Begun, index: SegmentIndex, chain: Chain
     ) -> None:
-        self.name = name
+        self.name = segment_name(begun)
         self.size = 0
         """Bytes of ciphertext that are completely in the file."""
         self._folder = folder
@@ -33,19 +55,13 @@ class OpenSegment:
         self._index = index
         self._chain = chain
         self._digest = hashlib.sha256()
-        self._part = folder / (name + PART)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        with as_trouble("a segment can't be begun"):
-            self._descriptor = os.open(self._part, flags, 0o600)
-            try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                sync_folder(folder)
-            except OSError:
-                os.close(self._descriptor)
-                raise
+        self._part = folder / (self.name + PART)
+        self._descriptor = descriptor
+        """Of its file, as ``create_part`` made it."""
 
     def write(self, data: bytes) -> None:
         """Append ciphertext: all of it, or StorageTrouble."""
+        require_room(self._folder, len(data))
         with as_trouble("a segment can't be written"):
             rest = memoryview(data)
             while rest:

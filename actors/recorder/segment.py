@@ -12,6 +12,7 @@ from actors.recorder.age import CHUNK, AgeWriter, Recipient
 from actors.recorder.capability import OpenSegment, RecordingStore
 from actors.recorder.keys import day_of
 from actors.recorder.remultiplex import Remultiplexer
+from runtime.clock import boottime
 
 UNSEALED = 0.6
 """Seconds after which what has come out of the muxer is sealed, full chunk or not. Longer than a
@@ -63,6 +64,8 @@ class SegmentWriter:
             width=header.width,
             height=header.height,
             head=head.ciphertext,
+            # Where the camera did not note it: now, so that it is found younger rather than older.
+            boottime=first.boottime or boottime(),
         )
         head.go_on_in(self._file)
         self.name = self._file.name

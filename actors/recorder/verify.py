@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Finding", "Verification", "verify"]
+__all__ = ["ClockStep", "Finding", "Verification", "verify"]
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,6 +29,9 @@ from actors.recorder.files import digest_of, stored_names
 from actors.recorder.index import PART
 from actors.recorder.signing import VerifyKey
 
+_STEP = 2_000_000
+"""Microseconds; less is a leap second, or a small correction."""
+
 
 class Finding(msgspec.Struct, frozen=True):
     """Something that is not as the pole left it."""
@@ -39,6 +42,15 @@ class Finding(msgspec.Struct, frozen=True):
     what: str
     """The segment's name, or the record's place."""
     text: str
+
+
+class ClockStep(msgspec.Struct, frozen=True):
+    """The pole's wall clock was set while the pole ran."""
+
+    before: str
+    """Name of the first segment after it."""
+    seconds: float
+    """How far ahead (back, if negative)."""
 
 
 @dataclass(slots=True)
@@ -61,6 +73,8 @@ class Verification:
     elsewhere: int = 0
     """Not in this copy; only where a part was asked for."""
     gaps: list[Gap] = field(default_factory=list)
+    clock_steps: list[ClockStep] = field(default_factory=list)
+    """No fault of the recordings; but names and times are by that clock."""
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -78,6 +92,11 @@ class Verification:
             f"  gap: {gap.camera}, {_time(gap.start)} to {_time(gap.end)}: {gap.reason}"
             for gap in self.gaps
         ]
+        lines += [
+            f"  clock: set {abs(step.seconds):,.0f} s {'ahead' if step.seconds > 0 else 'back'} "
+            f"before {step.before}; times are by the clock as it was"
+            for step in self.clock_steps
+        ]
         lines += [f"  {one.kind.upper()} {one.what}: {one.text}" for one in self.findings]
         verdict = f"NOT as the pole left it: {len(self.findings)} findings"
         lines.append("  all is as the pole left it" if self.is_whole else f"  {verdict}")
@@ -93,6 +112,8 @@ class _Told:
     closed: dict[int, Segment] = field(default_factory=dict)
     deleted: set[tuple[int, int]] = field(default_factory=set)
     pruned: list[Pruned] = field(default_factory=list)
+    clocks: dict[str, int] = field(default_factory=dict)
+    """Of each start of the computer, when its boottime was 0 by the wall clock as it was last."""
 
 
 def verify(folder: Path, key: VerifyKey, *, part: bool = False) -> Verification:
@@ -132,6 +153,7 @@ def _read_chain(folder: Path, key: VerifyKey, found: Verification) -> _Told:
         match line.record:
             case Begun() as begun:
                 told.begun[begun.number] = begun
+                _judge_clock(begun, told, found)
             case Segment() as closed:
                 told.closed[closed.begun] = closed
             case Deleted(segments=segments):
@@ -176,6 +198,17 @@ def _judge_order(place: str, previous: Line | None, line: Line, found: Verificat
         found.findings.append(
             Finding("removed", place, "the record before it is not the one that the pole put there")
         )
+
+
+def _judge_clock(begun: Begun, told: _Told, found: Verification) -> None:
+    """Within a boot, wall clock and boottime run alike unless the wall clock is set."""
+    if not begun.boot:  # by an earlier version
+        return
+    clock = begun.start - begun.boottime
+    step = clock - told.clocks.setdefault(begun.boot, clock)
+    if abs(step) > _STEP:
+        told.clocks[begun.boot] = clock
+        found.clock_steps.append(ClockStep(segment_name(begun), step / 1_000_000))
 
 
 def _judge_beginning(first: ChainRecord, pruned: list[Pruned], found: Verification) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = ["Statistics"]
 
+import contextlib
 import functools
 import time
 from collections import deque
@@ -12,18 +13,25 @@ from collections.abc import Callable
 import trio
 
 from actors.crowd.messages import PictureCount
+from actors.ledger.receipts import StatisticsReleased
 from actors.statistics.errors import BudgetSpent, SliceRefused, StoreFailed
 from actors.statistics.noise import NoisyRelease
+from actors.statistics.receipts import receipt_of
 from actors.statistics.release import Released, ReleasedPeople, release_devices, release_people
 from actors.statistics.settings import StatisticsSettings
 from actors.statistics.slices import GRACE, PeopleSlice, PeopleSlices
 from actors.statistics.store import StatisticsStore
 from actors.wifi.messages import DeviceCount
-from runtime import Actor, Domain, Inlet, Needs, Reading, reading
+from runtime import Actor, Domain, Inlet, Needs, Outlet, Reading, reading
 
 _TICK = 1.0
 _SWEEP = 3600.0
 """Seconds between two looks for slices that are older than ``keep``."""
+_REPORT = 5.0
+"""Seconds between two looks for slices that the ledger should hear of."""
+_SETTLED = 60.0
+"""Seconds from which on a receipt that was sent counts as written. A pole that loses its power
+before sends it again."""
 _MOST_WAITING = 10_000
 """A week of minutes at one place."""
 
@@ -36,12 +44,17 @@ class Statistics(Actor, domain=Domain.PUBLIC):
     begins new ones after them. While the disk is full, released slices wait in memory and are
     stored later. A slice has one key, its place and start: of two, the first is kept.
 
+    What is stored is reported for the ledger, where ``releases`` leads there. It is noted with the
+    slice that this is still to be done, so that after any crash it is done later: twice perhaps,
+    and never not at all. A ledger that can't be written holds up no slice.
+
     Several cameras, places and Wi-Fi counters may send to the same inlets. What is shown in
     ``status`` is what was released, too.
     """
 
     people: Inlet[PictureCount]
     devices: Inlet[DeviceCount]
+    releases: Outlet[StatisticsReleased] | None
     store: Needs[StatisticsStore]
     settings: StatisticsSettings
     people_last: Reading
@@ -56,6 +69,7 @@ class Statistics(Actor, domain=Domain.PUBLIC):
     slices_beyond_budget: Reading
     """Not released, because the day's privacy budget was spent."""
     slices_expired: Reading
+    slices_reported: Reading
 
     _slices: PeopleSlices | None = None
 
@@ -64,12 +78,15 @@ class Statistics(Actor, domain=Domain.PUBLIC):
         self._storing = trio.Lock()
         self._is_failing = False
         self._latest: dict[str, int] = {}
+        self._sent: dict[Released, float] = {}
         noise = self.settings.noise
         self._gate: Callable[[PeopleSlice, int], ReleasedPeople] = (
             release_people if noise is None else NoisyRelease(noise.thousandths)
         )
         self._append = functools.partial(
-            self.store.append, budget=None if noise is None else noise.thousandths_per_day
+            self.store.append,
+            budget=None if noise is None else noise.thousandths_per_day,
+            report=self.releases is not None,
         )
         self._slices = PeopleSlices(
             int(self.settings.slice), self.settings.shortest, await self._stored_until()
@@ -79,6 +96,7 @@ class Statistics(Actor, domain=Domain.PUBLIC):
         async with trio.open_nursery() as background:
             background.start_soon(self._keep_time)
             background.start_soon(self._expire)
+            background.start_soon(self._report)
             async with trio.open_nursery() as receiving:
                 receiving.start_soon(self._take_pictures)
                 receiving.start_soon(self._take_devices)
@@ -92,6 +110,7 @@ class Statistics(Actor, domain=Domain.PUBLIC):
         if self._waiting:
             self.slices_lost.add(len(self._waiting))
             self.log.error("released slices are lost: not stored", slices=len(self._waiting))
+        await self._report_at_last()
 
     async def _take_pictures(self) -> None:
         assert self._slices is not None
@@ -167,6 +186,55 @@ class Statistics(Actor, domain=Domain.PUBLIC):
             if self._is_failing:
                 self.log.info("all slices that waited are stored")
                 self._is_failing = False
+
+    async def _report(self) -> None:
+        """Tell the ledger of what is stored, until cancelled."""
+        if self.releases is None:
+            return
+        is_failing = False
+        while True:
+            try:
+                for one in await self._unsent():
+                    await self.releases.send(receipt_of(one))
+                    self._note_sent(one)
+                before = trio.current_time() - _SETTLED
+                settled = [one for one, at in self._sent.items() if at <= before]
+                await self._forget(settled)
+            except StoreFailed as failure:
+                if not is_failing:
+                    self.log.error("slices wait to be reported", reason=str(failure))
+                is_failing = True
+            else:
+                is_failing = False
+            await trio.sleep(_REPORT)
+
+    async def _report_at_last(self) -> None:
+        """What was stored just now, as far as there is room. The ledger ends after this actor, and
+        takes what was sent."""
+        if self.releases is None:
+            return
+        try:
+            for one in await self._unsent():
+                self.releases.send_nowait(receipt_of(one))
+                self._note_sent(one)
+        except (StoreFailed, trio.WouldBlock):
+            self.log.info("not all slices are reported; it is done after the next start")
+        with contextlib.suppress(StoreFailed):  # then they are reported twice
+            await self._forget([*self._sent])
+
+    async def _unsent(self) -> list[Released]:
+        found = await self.blocking(self.store.unreported)
+        return [one for one in found if one not in self._sent]
+
+    def _note_sent(self, released: Released) -> None:
+        self._sent[released] = trio.current_time()
+        self.slices_reported.add()
+
+    async def _forget(self, sent: list[Released]) -> None:
+        if sent:
+            await self.blocking(self.store.reported, sent)
+        for one in sent:
+            del self._sent[one]
 
     def _show(self, released: Released) -> None:
         """What is stored may be shown."""

@@ -79,7 +79,8 @@ def ngsi_ld_of(released: ReleasedPeople, blueprint: Blueprint) -> dict[str, Any]
     """A slice as an entity CrowdFlowObserved (Smart Data Models, Transportation; ETSI GS CIM 009).
 
     Of that model's attributes only those that say nothing of movement: no direction, no speed, no
-    headway (guideline 6.2(3)); and no occupancy, which would tell when nobody was there.
+    headway (guideline 6.2(3)); no occupancy, which would tell when nobody was there; and nothing on
+    congestion, which depends on how wide a way is, and would speak of withheld numbers.
     ``peopleCount`` is the most people in one picture; where it is withheld, it is left out, which
     is not the same as 0. ``coverage``, the share of the time that was observed, belongs to it.
     """

@@ -44,6 +44,12 @@ class Group:
         return replace(self, **{dimension: values})  # type: ignore[arg-type]
 
     @property
+    def depth(self) -> int:
+        """How often everybody was parted to come to it; of everybody, 0."""
+        values = ((self.gender, Gender), (self.age, AgeBand), (self.mask, Mask))
+        return sum(len(some) < len(kind) for some, kind in values)
+
+    @property
     def tells_age(self) -> bool:
         return len(self.age) < len(AgeBand)
 

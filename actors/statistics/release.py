@@ -32,15 +32,26 @@ prove the contrary with every slice of a small world, ``test_linear_attacker.py`
 linear program for slices of any size; both with all releases.
 
 **Peaks of groups.** Two groups may have their peaks in different pictures, but not so many that,
-when most of one group were there, there was room for less than k others: of everybody's peak and
-the group's, it would follow that one who was there then belongs to the group. Such a group counts
-as one that does not reach k.
+when most of one group were there, there was room for less than k others at each level: beside a
+gender k of another, beside its age k of that gender as well, and so on. Else, of everybody's peak
+and the group's, it would follow who was there then. Such a group counts as one that does not reach
+k. What counts is everybody's peak, and not that of the group in between, which is not told.
+
+**Somebody who is always there**, as a stall's keeper is in every picture, may be of any combination
+of attributes all of the time: none can be ruled out, so that none is certain. It suffices that
+every picture shows somebody of each group told of; people are moved about inside the groups, as
+above. Where that is not so, it must at least remain possible, by all that is told, for each group:
+``_could_always_be_there`` builds the pictures. Else no group is told of. That leaves room beside a
+peak is not enough: that 13 people were there, 8 of them women, 7 men and 10 on average of two
+pictures tells that one picture shows 7 men and nobody else. As the decision follows from what is
+told, and the pictures that are built lead to the same, it tells nothing by itself.
 
 **Mean and peak.** The mean, times the number of pictures, minus the peak, is what all other
 pictures show together: it is told only if these show k on average as well. Then one person is at
 most 1/k of it, too, as the dominance rule asks (ibid., ch. 4.2). Means by group are told for all
-groups or none, because one that is missing would follow from the others. Numbers are told as they
-are: rounding protects nothing here, and is for reading only.
+groups or none, because one that is missing would follow from the others; and only where every
+picture shows somebody of each group. Numbers are told as they are: rounding protects nothing here,
+and is for reading only.
 
 **Pictures and coverage** depend on the machine and not on people, except that a machine that has
 too much to do may look less often where many are. So pictures are told as "at least 1, 2, 5, 10,
@@ -131,20 +142,27 @@ def release_people(raw: PeopleSlice, k: int) -> ReleasedPeople:
     everybody = raw.of(EVERYBODY)
     if everybody.peak < k:
         return _released(raw, k, None, None, ())
-    parts = divide(EVERYBODY, lambda group: k <= raw.of(group).peak <= everybody.peak - k)
+    pictures, room = raw.pictures, everybody.peak
+    parts = divide(EVERYBODY, lambda group: k <= raw.of(group).peak <= room - k * group.depth)
     # Undivided, the one group is everybody, of whom the slice itself tells.
     groups = [(group, raw.of(group)) for group in parts] if len(parts) > 1 else []
-    with_means = all(_has_safe_mean(present, raw.pictures, k) for _, present in groups)
+    are_always_there = all(present.pictures == pictures for _, present in groups)
+    has_mean = _has_safe_mean(everybody, pictures, k)
+    if not are_always_there:
+        peaks = [present.peak for _, present in groups]
+        if not _could_always_be_there(peaks, everybody, pictures, k, has_mean=has_mean):
+            groups = []
+    with_means = are_always_there and all(
+        _has_safe_mean(present, pictures, k) for _, present in groups
+    )
     return _released(
         raw,
         k,
         everybody.peak,
-        mean_tenths(everybody, raw.pictures)
-        if _has_safe_mean(everybody, raw.pictures, k)
-        else None,
+        mean_tenths(everybody, pictures) if has_mean else None,
         tuple(
             ReleasedGroup(
-                group, present.peak, mean_tenths(present, raw.pictures) if with_means else None
+                group, present.peak, mean_tenths(present, pictures) if with_means else None
             )
             for group, present in groups
         ),
@@ -170,6 +188,26 @@ def mean_tenths(present: Presence, pictures: int) -> int:
 
 def _has_safe_mean(present: Presence, pictures: int, k: int) -> bool:
     return present.in_all - present.peak >= k * (pictures - 1)
+
+
+def _could_always_be_there(
+    peaks: list[int], everybody: Presence, pictures: int, k: int, *, has_mean: bool
+) -> bool:
+    """Whether, of each group, somebody may have been in every picture, by all that is told.
+
+    The fullest picture has room for the largest group's peak, with somebody of any other group
+    beside it. Each other group has its peak in a picture of its own, with one more person, and each
+    picture that is left shows one person. What they show together is known if the mean is told, and
+    is below k on average if it isn't. At last, one of them must be able to do without some group:
+    else it would be known that means by group are withheld for another reason.
+    """
+    beside = everybody.in_all - everybody.peak
+    least = sum(peaks) - max(peaks) + pictures - 1
+    if len(peaks) > pictures:
+        return False
+    if not has_mean:
+        return least < k * (pictures - 1)
+    return least <= beside <= everybody.peak * (pictures - 2) + k
 
 
 def _released(

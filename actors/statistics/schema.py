@@ -7,7 +7,7 @@ Rows are never changed, nor deleted before a week has passed since; slices of a 
 
 from __future__ import annotations
 
-__all__ = ["SCHEMA", "TOO_NEW", "VERSION"]
+__all__ = ["OUTBOX", "SCHEMA", "TOO_NEW", "VERSION"]
 
 from actors.statistics.groups import GROUPS
 from actors.statistics.release import SMALLEST_K
@@ -120,3 +120,12 @@ CREATE TABLE device_slices ({_KEY},
 {_never_overlap("people_slices")}
 {_never_overlap("device_slices")}
 """
+
+OUTBOX = f"""
+CREATE TABLE IF NOT EXISTS unreported (
+    what TEXT NOT NULL CHECK (what IN ('people', 'devices')),{_KEY},
+    PRIMARY KEY (what, place, start)
+) STRICT, WITHOUT ROWID;
+"""
+"""Which slices the ledger may not have heard of yet. Whoever only reads has no use for it, so that
+a file without it is of the same version."""

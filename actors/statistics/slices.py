@@ -33,6 +33,8 @@ class Presence(NamedTuple):
     """The most in one picture: so many different people were there, at least."""
     in_all: int = 0
     """The sum over all pictures; one person in ten pictures adds ten."""
+    pictures: int = 0
+    """How many of the pictures show anybody of it."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -77,6 +79,7 @@ class _Open:
     """For which of the window a picture stands, counted from its start."""
     peaks: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
     sums: Counter[int] = field(default_factory=Counter)
+    shown: Counter[int] = field(default_factory=Counter)
     age_bands: set[tuple[int, ...]] = field(default_factory=set)
 
     def add(self, picture: PictureCount, moment: int) -> None:
@@ -97,12 +100,16 @@ class _Open:
         for group, number in people.items():
             self.peaks[group] = max(self.peaks[group], number)
         self.sums.update(people)
+        self.shown.update(group for group, number in people.items() if number)
         self.age_bands.add(picture.age_bands)
 
     def close(self, place: str, end: int) -> PeopleSlice:
         length = end - self.start
         observed = sum(second < length for second in self.seconds)
-        present = {GROUPS[one]: Presence(self.peaks[one], self.sums[one]) for one in self.sums}
+        present = {
+            GROUPS[one]: Presence(self.peaks[one], self.sums[one], self.shown[one])
+            for one in self.sums
+        }
         present.setdefault(EVERYBODY, Presence())
         if len(self.age_bands) > 1:
             # Cameras that part ages differently: there is no age that both mean.

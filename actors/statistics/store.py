@@ -7,7 +7,7 @@ __all__ = ["StatisticsStore"]
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from sqlite_utils import Database
@@ -16,7 +16,7 @@ from actors.statistics.errors import BudgetSpent, SliceRefused, StoreFailed, rea
 from actors.statistics.noise import load_library
 from actors.statistics.reading import FILE, devices_in, people_in
 from actors.statistics.release import Released, ReleasedDevices, ReleasedPeople
-from actors.statistics.schema import SCHEMA, TOO_NEW, VERSION
+from actors.statistics.schema import OUTBOX, SCHEMA, TOO_NEW, VERSION
 from runtime import Authority, Capability, Storage, Unrecoverable
 
 _DAY = 86_400
@@ -69,9 +69,11 @@ class StatisticsStore(
             load_library()
         return None
 
-    def append(self, released: Released, *, budget: int | None = None) -> bool:
+    def append(
+        self, released: Released, *, budget: int | None = None, report: bool = False
+    ) -> bool:
         """Store one slice, durably. False where one of this place and start is stored already,
-        which stays as it is.
+        which stays as it is. To be reported, it is among the ``unreported`` from then on.
 
         ``budget`` is the most ε, in thousandths, of all slices of a place that begin on one day of
         Japan. What is stored of them is what was spent; with nothing left, it raises BudgetSpent.
@@ -93,7 +95,32 @@ class StatisticsStore(
                 if budget is not None:
                     self._require_budget(released, budget)
                 self._insert_people(released)
+            if report:
+                self._database.execute("INSERT INTO unreported VALUES (?, ?, ?)", _key(released))
         return True
+
+    def unreported(self) -> list[Released]:
+        """The slices that are to be reported, as they are stored, in order of time."""
+        with self._transaction():
+            found = self._database.execute("SELECT what, place, start FROM unreported").fetchall()
+            if not found:
+                return []
+            since, until = min(key[2] for key in found), max(key[2] for key in found) + 1
+            connection, keys = self._database.conn, set(found)
+            stored: list[Released] = [
+                *people_in(connection, since, until),
+                *devices_in(connection, since, until),
+            ]
+        wanted = [one for one in stored if _key(one) in keys]
+        return sorted(wanted, key=lambda one: (one.end, one.place))
+
+    def reported(self, slices: Iterable[Released]) -> None:
+        """These were reported."""
+        with self._transaction():
+            for one in slices:
+                self._database.execute(
+                    "DELETE FROM unreported WHERE what = ? AND place = ? AND start = ?", _key(one)
+                )
 
     def expire(self, before: int) -> int:
         """Delete slices that start before that time, in seconds since 1970; how many there were.
@@ -102,6 +129,7 @@ class StatisticsStore(
         """
         old = f"start < ? AND NOT ({TOO_NEW.format(row='')})"
         with self._transaction():
+            self._database.execute(f"DELETE FROM unreported WHERE {old}", (before,))
             self._database.execute(f"DELETE FROM people_groups WHERE {old}", (before,))
             people = self._database.execute(f"DELETE FROM people_slices WHERE {old}", (before,))
             devices = self._database.execute(f"DELETE FROM device_slices WHERE {old}", (before,))
@@ -187,6 +215,12 @@ class StatisticsStore(
             connection.executescript(
                 f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"
             )
+        connection.executescript(OUTBOX)
+
+
+def _key(released: Released) -> tuple[str, str, int]:
+    what = "people" if isinstance(released, ReleasedPeople) else "devices"
+    return what, released.place, released.start
 
 
 def _is_broken(error: BaseException) -> bool:

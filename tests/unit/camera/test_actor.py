@@ -424,7 +424,11 @@ async def test_fast_means_no_waiting(film: Path) -> None:
     assert [at for at, _ in sent] == [0.0] * 20
     assert bench.packets == [
         msgspec.structs.replace(
-            theirs, session=ours.session, captured_at=ours.captured_at, after=ours.after
+            theirs,
+            session=ours.session,
+            captured_at=ours.captured_at,
+            boottime=ours.boottime,
+            after=ours.after,
         )
         for ours, theirs in zip(bench.packets, packets_of(film), strict=True)
     ]

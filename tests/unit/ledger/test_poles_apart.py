@@ -31,7 +31,7 @@ CONFIGURATION = (
     + """
 [actors.retention]
 type = "retention"
-grants = ["RecordingExpiry"]
+grants = ["RecordingExpiry", "HoldsView"]
 settings = { sweep = "100ms" }
 
 [actors.ledger]
@@ -40,6 +40,14 @@ grants = ["Ledger", "BlueprintView"]
 
 [[channels]]
 from = "retention.deletions"
+to = "ledger.receipts"
+
+[[channels]]
+from = "retention.room_alarms"
+to = "ledger.receipts"
+
+[[channels]]
+from = "retention.clock_alarms"
 to = "ledger.receipts"
 """
 )

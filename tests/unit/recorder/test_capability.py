@@ -43,7 +43,15 @@ def test_neither_handle_reads_and_the_recorders_neither_lists_nor_deletes() -> N
         "chain_length",
         "last_end",
     }
-    assert abilities(RecordingExpiry) == {"expired", "delete"}
+    assert abilities(RecordingExpiry) == {
+        "expired",
+        "oldest",
+        "delete",
+        "tidy",
+        "room",
+        "time",
+        "take_alarms",
+    }
     assert RecordingStore.kind == RecordingExpiry.kind == Storage("security")
 
 
@@ -65,7 +73,8 @@ def test_nobody_else_may_read_files_or_folder(tmp_path: Path) -> None:
 
 def test_the_index_knows_a_segment_from_its_opening_on(tmp_path: Path) -> None:
     segment = storage(RecordingStore, tmp_path).open_segment(**FACTS)  # type: ignore[arg-type]
-    row = {"name": segment.name, **FACTS, "ended_at": None, "bytes": 0, "state": "open"}
+    row = {"name": segment.name, **FACTS, "boot": "", "boottime": 0}
+    row |= {"ended_at": None, "bytes": 0, "state": "open"}
     assert rows(tmp_path) == {segment.name: row}
     segment.write(b"12345")
     assert segment.finish(START + 5)

@@ -495,5 +495,5 @@ def test_nothing_in_the_chain_is_personal(tmp_path: Path) -> None:
     fields = set(Begun.__struct_fields__) | set(Gap.__struct_fields__)
     assert fields == {
         "number", "previous", "camera", "place", "start", "end", "codec", "width", "height",
-        "head", "head_size", "reason",
+        "head", "head_size", "reason", "boot", "boottime",
     }  # fmt: skip

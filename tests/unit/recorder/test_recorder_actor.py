@@ -215,10 +215,10 @@ async def test_a_full_disk_makes_it_wait_and_go_on(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system with half a megabyte of room."""
+    """A real file system with little room: all that is sent takes it twice."""
     folder = tmp_path / "state" / "security"
     folder.mkdir(parents=True)
-    command = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=640k", "tmpfs", str(folder)]
     try:
         mounted = subprocess.run(command, capture_output=True).returncode == 0
     except FileNotFoundError:

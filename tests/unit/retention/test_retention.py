@@ -13,12 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.typing import EventDict
 
-from actors.ledger.receipts import DeletionReason, RecordingsDeleted
+from actors.custody.capability import HoldsView
+from actors.ledger.receipts import ClockAlarm, DeletionReason, RecordingsDeleted, RoomAlarm
 from actors.recorder.capability import RecordingExpiry, RecordingStore
+from actors.recorder.files import CLOCK
 from actors.recorder.index import name_of
 from actors.retention.actor import Retention, RetentionSettings
 from runtime import Domain, Duration, Outlet, Reading
 from runtime.channel import Link, Queue
+from runtime.clock import Clock, Look
 from runtime.config import Document, convert
 from tests.recordings import START, storage
 
@@ -34,23 +37,37 @@ class RetentionInVirtualTime(Retention, domain=Domain.SECURITY):
         await trio.lowlevel.checkpoint()
         return function(*args)
 
-    def _now(self) -> float:
-        return NOW + trio.current_time()
+
+def virtual_look() -> Look:
+    """Clocks that are right and go by the loop's."""
+    passed = int(trio.current_time() * 1_000_000)
+    return Look("boot", passed, START + passed, synchronised=True)
 
 
 def retention(
-    folder: Path, reports: Queue[RecordingsDeleted] | None = None, **given: object
+    folder: Path,
+    reports: Queue[RecordingsDeleted] | None = None,
+    alarms: Queue[RoomAlarm] | None = None,
+    faults: Queue[ClockAlarm] | None = None,
+    look: Callable[[], Look] = virtual_look,
+    **given: object,
 ) -> RetentionInVirtualTime:
-    """The actor as the host would assemble it; ``reports`` is where its outlet leads to."""
+    """The actor as the host would assemble it; the queues are where its outlets lead to."""
+    recordings = storage(RecordingExpiry, folder, actor="retention")
+    recordings._clock = Clock(folder / CLOCK, look=look)
     queue = reports or Queue("ledger.receipts", RecordingsDeleted, capacity=1000)
+    alarms = alarms or Queue("ledger.receipts", RoomAlarm, capacity=1000)
+    faults = faults or Queue("ledger.receipts", ClockAlarm, capacity=1000)
     return RetentionInVirtualTime(
         {
             "settings": RetentionSettings(**given),  # type: ignore[arg-type]
-            "recordings": storage(RecordingExpiry, folder, actor="retention"),
+            "recordings": recordings,
+            "holds": storage(HoldsView, folder, actor="retention"),
             "deletions": Outlet._mint("retention.deletions", RecordingsDeleted, [Link(queue)]),
+            "room_alarms": Outlet._mint("retention.room_alarms", RoomAlarm, [Link(alarms)]),
+            "clock_alarms": Outlet._mint("retention.clock_alarms", ClockAlarm, [Link(faults)]),
             "log": structlog.get_logger("retention"),
-            "sweeps": Reading(),
-            "segments_deleted": Reading(),
+            **{name: Reading() for name in Retention.declaration.readings},
         }
     )
 

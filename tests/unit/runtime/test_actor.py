@@ -1,7 +1,7 @@
 """An actor class that asks for what its domain may not have fails where it is defined."""
 
 import itertools
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -265,6 +265,17 @@ def test_how_often_an_outlet_may_send(
     declared = define(domain, Outlet[message], given).declaration.outlets  # type: ignore[valid-type]
     assert declared["port"].message is message
     assert declared["port"].per_second == rate
+
+
+def test_an_outlet_may_be_optional() -> None:
+    declared = define(D.PUBLIC, Outlet[Total] | None).declaration.outlets["port"]
+    assert (declared.message, declared.optional) == (Total, True)
+    assert not define(D.PUBLIC, Outlet[Total]).declaration.outlets["port"].optional
+    rate = define(D.CROWD, Optional[Outlet[Total]], outlet(per_second=2))  # noqa: UP045
+    declared = rate.declaration.outlets["port"]
+    assert (declared.per_second, declared.optional) == (2, True)
+    with pytest.raises(DeclarationError, match="may not emit"):
+        define(D.CROWD, Outlet[Picture] | None)
 
 
 @pytest.mark.parametrize("rate", [0, -1, float("inf"), float("nan")])

@@ -29,7 +29,7 @@ from tests.example_pole import (
     Picture,
     example_blueprint,
 )
-from tests.unit.runtime.test_actor import BY_LEVEL, MAY_EMIT, MAY_TAKE
+from tests.unit.runtime.test_actor import BY_LEVEL, MAY_EMIT, MAY_TAKE, Fact
 from tests.unit.runtime.test_domain import ALLOWED
 
 D, S = Domain, Sensitivity
@@ -103,6 +103,19 @@ def test_unconnected_ports(tmp_path: Path) -> None:
     assert (outlet.who, outlet.what) == ("crowd.counts", "this outlet leads nowhere")
     assert outlet.remedy == 'add [[channels]] with from = "crowd.counts"'
     assert outlet.line == line_with(text, "[actors.crowd]")
+
+
+def test_an_optional_outlet_may_lead_nowhere(tmp_path: Path) -> None:
+    class Sends(Actor, domain=D.PUBLIC):
+        facts: Outlet[Fact] | None
+
+    class MustSend(Actor, domain=D.PUBLIC):
+        facts: Outlet[Fact]
+
+    text = f'{CONFIGURATION}\n[actors.sender]\ntype = "sender"\n'
+    assert findings_of(tmp_path, text, {"sender": Sends}) == []
+    (finding,) = findings_of(tmp_path, text, {"sender": MustSend})
+    assert (finding.who, finding.what) == ("sender.facts", "this outlet leads nowhere")
 
 
 def test_a_channel_written_twice(tmp_path: Path) -> None:

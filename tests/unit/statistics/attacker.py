@@ -13,6 +13,7 @@ __all__ = [
     "apart",
     "cells_of",
     "fitting",
+    "least_of",
     "peak_of",
     "raw",
     "surely_there",
@@ -96,6 +97,11 @@ def peak_of(group: Group) -> Quantity:
         return sum(people for *cell, people in table if group.holds(*cell))
 
     return lambda pictures: max(map(most, pictures))
+
+
+def least_of(group: Group) -> Quantity:
+    """The fewest people of a group in one picture."""
+    return lambda pictures: min(peak_of(group)((table,)) for table in pictures)
 
 
 def cells_of(group: Group) -> list[tuple[Gender, AgeBand, Mask]]:

@@ -91,7 +91,7 @@ class UnknownSlice:
     def peak(self, group: Group) -> Sum:
         """The most of a group in one picture."""
         if group not in self._peaks:
-            peak = self._peaks[group] = self.program.variable(0, self._limit(group))
+            peak = self._peaks[group] = self.program.variable(0, self.limit(group))
             for kind in range(len(self.alike)):
                 self.program.require(self._below(peak, group, kind), least=0)
             if group == EVERYBODY:
@@ -111,7 +111,7 @@ class UnknownSlice:
 
     def never_above_if(self, yes: Sum, group: Group, most: int) -> None:
         for kind in range(len(self.alike)):
-            self.program.require_if(yes, self.of(group, kind), most, self._limit(group))
+            self.program.require_if(yes, self.of(group, kind), most, self.limit(group))
 
     def once_at_least(self, group: Group, least: int) -> list[Sum]:
         """Yes-or-nos: if one is yes, so many were in the pictures that it stands for."""
@@ -120,9 +120,21 @@ class UnknownSlice:
             self.program.require_if(yes, times(self.of(group, kind), -1), -least)
         return shown
 
+    def once_nobody(self, group: Group) -> list[Sum]:
+        """Yes-or-nos: if one is yes, nobody was in the pictures that it stands for."""
+        shown = self._some_of_the_first()
+        for kind, yes in enumerate(shown):
+            self.program.require_if(yes, self.of(group, kind), 0, self.limit(group))
+        return shown
+
+    def always_if(self, yes: Sum, group: Group) -> None:
+        """Every picture shows somebody."""
+        for kind in range(len(self.alike)):
+            self.program.require_if(yes, times(self.of(group, kind), -1), -1)
+
     def seldom_if(self, yes: Sum, group: Group, in_all: int) -> None:
         """All pictures together show no more than so many."""
-        at_most = self._limit(group) * self.pictures
+        at_most = self.limit(group) * self.pictures
         self.program.require_if(yes, self.in_all(group), in_all, at_most)
 
     def mean_tenths(self, group: Group, tenths: int) -> None:
@@ -131,12 +143,12 @@ class UnknownSlice:
         most = least + 2 * self.pictures - 1
         self.program.require(times(self.in_all(group), 20), least, most)
 
-    def _below(self, peak: Sum, group: Group, kind: int) -> Sum:
-        return total([peak, times(self.of(group, kind), -1)])
-
-    def _limit(self, group: Group) -> int:
+    def limit(self, group: Group) -> int:
         """What is known never to be exceeded, of the group or of one that holds it."""
         return min(most for other, most in self._limits.items() if _is_in(group, other))
+
+    def _below(self, peak: Sum, group: Group, kind: int) -> Sum:
+        return total([peak, times(self.of(group, kind), -1)])
 
     def _some_of_the_first(self) -> list[Sum]:
         self._spoken_of += 1
@@ -157,6 +169,11 @@ class UnknownSlice:
     def with_somebody(self, group: Group) -> list[int] | None:
         """A solution in which a picture shows somebody of a group. None: that is impossible."""
         return self.program.solution([(self.in_all(group), 1, math.inf)])
+
+    def with_somebody_always(self, group: Group) -> list[int] | None:
+        """A solution in which every picture shows somebody of a group. None: impossible."""
+        kinds = range(len(self.alike))
+        return self.program.solution([(self.of(group, kind), 1, math.inf) for kind in kinds])
 
     def read(self, solution: Sequence[int]) -> Pictures:
         """The pictures of a solution."""
@@ -194,6 +211,7 @@ def knows_release(unknown: UnknownSlice, released: ReleasedPeople) -> None:
     if released.peak is not None:
         _knows_means(unknown, released, released.peak)
         _knows_divisions(unknown, released, released.peak)
+        _knows_presence(unknown, released, released.peak)
 
 
 @dataclass(slots=True)
@@ -221,6 +239,10 @@ class Attack:
     def pictures_with_somebody(self, group: Group, which: int) -> list[Pictures] | None:
         """All slices, with somebody of a group in one of them. None: that is impossible."""
         return self._find(lambda unknown: unknown[which].with_somebody(group))
+
+    def pictures_with_somebody_always(self, group: Group, which: int) -> list[Pictures] | None:
+        """The same, in every picture of that slice."""
+        return self._find(lambda unknown: unknown[which].with_somebody_always(group))
 
     def low_peak(self, group: Group, which: int) -> int:
         """A peak as low as is found soon."""
@@ -313,37 +335,100 @@ def _is_in(group: Group, other: Group) -> bool:
 
 
 def _knows_means(unknown: UnknownSlice, released: ReleasedPeople, peak: int) -> None:
-    """A mean is told if all pictures but the fullest show k on average; of groups, all or none."""
+    """A mean is told if all pictures but the fullest show k on average; of groups, all or none,
+    and only if every picture shows somebody of each."""
     program, enough = unknown.program, released.k * (unknown.pictures - 1)
     if released.mean_tenths is None:
         program.require(unknown.in_all(EVERYBODY), most=peak + enough - 1)
     else:
         program.require(unknown.in_all(EVERYBODY), least=peak + enough)
-    if any(one.mean_tenths is None for one in released.groups):
-        too_few = []
+    if not _has_means(released):
+        reasons = []
         for one in released.groups:
-            too_few.append(program.yes_or_no())
-            unknown.seldom_if(too_few[-1], one.group, one.peak + enough - 1)
-        program.require_any(too_few)
+            reasons.append(program.yes_or_no())
+            unknown.seldom_if(reasons[-1], one.group, one.peak + enough - 1)
+            reasons += unknown.once_nobody(one.group)
+        program.require_any(reasons)
     else:
         for one in released.groups:
             program.require(unknown.in_all(one.group), least=one.peak + enough)
 
 
 def _knows_divisions(unknown: UnknownSlice, released: ReleasedPeople, peak: int) -> None:
-    """A division is taken if each part reaches k and leaves room for k others."""
+    """A division is taken if each part reaches k and leaves room for k others in whatever it is
+    part of. Then all are given up where somebody of a part could not always have been there."""
     k, told = released.k, [one.group for one in released.groups]
     reasons: dict[Group, list[Sum]] = defaultdict(list)
+    given_up: list[Sum] = []
     for parts, taken in _divisions(EVERYBODY, told):
         for part in parts:
+            room = peak - k * part.depth
             if taken:  # and it reaches k: what is told of inside it does
-                unknown.never_above(part, peak - k)
+                unknown.never_above(part, room)
             elif not reasons[part]:
                 small = unknown.program.yes_or_no()
                 unknown.never_above_if(small, part, k - 1)
                 reasons[part] = [small]
-                # Only of everybody can a part be too large: what is inside a part is not larger.
-                if part.gender != EVERYBODY.gender and not part.tells_age:
-                    reasons[part] += unknown.once_at_least(part, peak - k + 1)
+                if unknown.limit(part) > room:
+                    reasons[part] += unknown.once_at_least(part, room + 1)
         if not taken:
-            unknown.program.require_any(reason for part in parts for reason in reasons[part])
+            if not told:
+                given_up.append(_knows_given_up(unknown, released, peak, parts))
+            why = [reason for part in parts for reason in reasons[part]]
+            unknown.program.require_any([*why, *given_up])
+
+
+def _knows_given_up(
+    unknown: UnknownSlice, released: ReleasedPeople, peak: int, parts: Sequence[Group]
+) -> Sum:
+    """A yes-or-no: each of these parts would do, but of one of them, somebody could not always
+    have been there. (Had a part been parted in turn, it would not be otherwise: of more and
+    smaller groups, the peaks without the largest have no smaller sum.)"""
+    program, k, pictures = unknown.program, released.k, unknown.pictures
+    yes = program.yes_or_no()
+    peaks = [unknown.peak(part) for part in parts]
+    for part, one in zip(parts, peaks, strict=True):
+        program.require_if(yes, times(one, -1), most=-k)
+        unknown.never_above_if(yes, part, peak - k)
+    absent = [one for part in parts for one in unknown.once_nobody(part)]
+    program.require(total([*absent, times(yes, -1)]), least=0)
+    if len(parts) > pictures:
+        return yes
+    # The peaks without the largest are the least of the sums without any one.
+    sums = [total(peaks[:one] + peaks[one + 1 :]) for one in range(len(peaks))]
+    if released.mean_tenths is None:
+        for one in sums:
+            program.require_if(yes, times(one, -1), most=(1 - k) * (pictures - 1))
+        return yes
+    too_few, too_many = program.yes_or_no(), program.yes_or_no()
+    in_all = unknown.in_all(EVERYBODY)
+    for one in sums:
+        program.require_if(too_few, total([in_all, times(one, -1)]), most=peak + pictures - 2)
+    program.require_if(too_many, times(in_all, -1), most=-peak - peak * (pictures - 2) - k - 1)
+    program.require(total([too_few, too_many, times(yes, -1)]), least=0)
+    return yes
+
+
+def _knows_presence(unknown: UnknownSlice, released: ReleasedPeople, peak: int) -> None:
+    """Every picture shows somebody of each group told of, or could do so by all that is told."""
+    if not released.groups:
+        return
+    program, pictures = unknown.program, unknown.pictures
+    always, could_be = program.yes_or_no(), program.yes_or_no()
+    for one in released.groups:
+        unknown.always_if(always, one.group)
+    peaks = [one.peak for one in released.groups]
+    least, in_all = sum(peaks) - max(peaks) + pictures - 1, unknown.in_all(EVERYBODY)
+    if len(peaks) > pictures:
+        program.require(could_be, most=0)
+    elif released.mean_tenths is not None:
+        program.require_if(could_be, times(in_all, -1), most=-peak - least)
+        program.require_if(could_be, in_all, most=peak + peak * (pictures - 2) + released.k)
+    elif least >= released.k * (pictures - 1):
+        program.require(could_be, most=0)
+    program.require_any([always] if _has_means(released) else [always, could_be])
+
+
+def _has_means(released: ReleasedPeople) -> bool:
+    """Of groups, for all or none."""
+    return all(one.mean_tenths is not None for one in released.groups)

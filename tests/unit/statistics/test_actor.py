@@ -11,12 +11,13 @@ import trio
 from structlog.testing import capture_logs
 
 from actors.crowd.messages import PictureCount
+from actors.ledger.receipts import StatisticsReleased
 from actors.statistics import Statistics, StatisticsSettings, StatisticsStore
 from actors.statistics.errors import SliceRefused, StoreFailed
 from actors.statistics.release import Released, ReleasedDevices, ReleasedPeople, release_devices
 from actors.wifi.messages import DeviceCount
-from runtime import Domain, Duration, Inlet, Message, Reading, Sensitivity
-from runtime.channel import Queue
+from runtime import Domain, Duration, Inlet, Message, Outlet, Reading, Sensitivity
+from runtime.channel import Link, Queue
 from tests.unit.statistics.pictures import MINUTE, of_people
 
 T = TypeVar("T")
@@ -30,7 +31,9 @@ class MemoryStore:
         self.is_full = False
         self.refused_place = ""
 
-    def append(self, released: Released, *, budget: int | None = None) -> bool:
+    def append(
+        self, released: Released, *, budget: int | None = None, report: bool = False
+    ) -> bool:
         if self.is_full:
             raise StoreFailed("statistics.db can't be used now: database or disk is full.")
         if released.place == self.refused_place:
@@ -60,6 +63,10 @@ class VirtualStatistics(Statistics):
         return function(*args)
 
 
+def _outlet_to(queue: Queue[StatisticsReleased]) -> Outlet[StatisticsReleased]:
+    return Outlet._mint("statistics.releases", StatisticsReleased, [Link(queue)])
+
+
 class Rig:
     """One incarnation at a time, as the host makes them; queues and store outlive it."""
 
@@ -68,6 +75,8 @@ class Rig:
         self.people = Queue("statistics.people", PictureCount)
         self.devices = Queue("statistics.devices", DeviceCount)
         self.store = MemoryStore()
+        self.releases: Queue[StatisticsReleased] | None = None
+        """Where receipts go, if they go anywhere."""
         self.readings = {name: Reading() for name in Statistics.declaration.readings}
         self.offset = began - trio.current_time()
 
@@ -81,6 +90,7 @@ class Rig:
                 "log": structlog.get_logger(),
                 "people": Inlet._mint(self.people),
                 "devices": Inlet._mint(self.devices),
+                "releases": self.releases and _outlet_to(self.releases),
                 "store": self.store,
                 **self.readings,
             }
@@ -279,7 +289,9 @@ class CrashAfterStoring(MemoryStore):
 
     crashed = False
 
-    def append(self, released: Released, *, budget: int | None = None) -> bool:
+    def append(
+        self, released: Released, *, budget: int | None = None, report: bool = False
+    ) -> bool:
         if any((one.place, one.start) == (released.place, released.start) for one in self.stored):
             return False
         super().append(released)

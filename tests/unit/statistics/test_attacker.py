@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import replace
 from itertools import product
 
@@ -12,8 +12,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from actors.crowd.messages import AgeBand, Gender, Mask
-from actors.statistics.groups import EVERYBODY, Group
-from actors.statistics.release import ReleasedPeople, release_people
+from actors.statistics.groups import EVERYBODY, Group, divide
+from actors.statistics.release import ReleasedPeople, mean_tenths, release_people
 from actors.statistics.slices import PeopleSlice, PeopleSlices
 from tests.unit.statistics.attacker import (
     Table,
@@ -21,6 +21,7 @@ from tests.unit.statistics.attacker import (
     apart,
     cells_of,
     fitting,
+    least_of,
     peak_of,
     raw,
     surely_there,
@@ -31,6 +32,9 @@ from tests.unit.statistics.pictures import MINUTE, Cell, picture
 F, M, U = Gender.FEMALE, Gender.MALE, Gender.UNKNOWN
 AGES = tuple(AgeBand)
 NO_AGE, NO_MASK = AgeBand.UNKNOWN, Mask.UNKNOWN
+
+
+Gate = Callable[[PeopleSlice, int], Hashable]
 
 
 def named_groups() -> list[Group]:
@@ -112,6 +116,34 @@ def test_every_combination_of_attributes_remains_possible_for_each_person(world:
         assert seen >= changing
 
 
+WATCHED = {
+    **WORLDS,
+    "two genders in three pictures": World(GENDERS[:2], 6, k=2, pictures=3),
+    "two genders, k = 3": World(GENDERS[:2], 7, k=3, pictures=3),
+    "known or not, in four pictures": World((GENDERS[0], GENDERS[2]), 5, k=2, pictures=4),
+}
+
+
+def certain_of_whoever_is_always_there(world: World, gate: Gate) -> Iterator[Hashable]:
+    """Somebody is known to have been in every picture. What is released, and a cell in which that
+    person was not, or not all the time: certainly, whoever it is."""
+    for released, fits in fitting(world, gate).items():
+        if isinstance(released, ReleasedPeople) and not apart(released, world):
+            continue
+        known = [pictures for pictures in fits if least_of(EVERYBODY)(pictures) >= 1]
+        for cell in world.changing:
+            always = least_of(Group(*((value,) for value in cell)))
+            if known and not any(map(always, known)):
+                yield released, cell
+
+
+@pytest.mark.parametrize("world", WATCHED)
+def test_of_somebody_who_is_always_there_nothing_can_be_told(world: str) -> None:
+    """Every combination of attributes remains possible for all of the time: so that none is
+    certain, either."""
+    assert not [*certain_of_whoever_is_always_there(WATCHED[world], release_people)]
+
+
 def test_mean_and_peak_together_tell_no_small_picture() -> None:
     """Of two pictures, a mean that is told tells the other one: it shows k people or more."""
     attacked, found = WORLDS["genders in two pictures"], 0
@@ -185,6 +217,30 @@ def test_weaker_gates_are_broken(gate: object) -> None:
             if gender not in told and len(values) == 1 and max(values) in range(1, 3):
                 recovered.append((released, gender, values))
     assert recovered
+
+
+def whoever_is_always_there_or_not(one: PeopleSlice, k: int) -> Hashable:
+    """As ``release_people``, but it does not ask whether somebody of each group could always have
+    been there: each part only leaves room for k others in what it is part of."""
+    everybody = one.of(EVERYBODY)
+
+    def mean(group: Group) -> int | None:
+        present = one.of(group)
+        is_safe = present.in_all - present.peak >= k * (one.pictures - 1)
+        return mean_tenths(present, one.pictures) if is_safe else None
+
+    groups = divide(EVERYBODY, lambda group: k <= one.of(group).peak <= everybody.peak - k)
+    if everybody.peak < k:
+        return None
+    means = [mean(group) for group in groups]
+    told = [(group, one.of(group).peak) for group in groups]
+    return everybody.peak, mean(EVERYBODY), tuple(told), tuple(means) if all(means) else None
+
+
+def test_a_gate_that_minds_nobodys_staying_is_broken() -> None:
+    world = WATCHED["two genders in three pictures"]
+    certain = [*certain_of_whoever_is_always_there(world, whoever_is_always_there_or_not)]
+    assert {cell for _, cell in certain} == {*world.changing}
 
 
 # -- slices of any kind ------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from itertools import chain, combinations, product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from actors.crowd.messages import AgeBand, Gender, Mask
@@ -35,6 +35,7 @@ from tests.unit.statistics.linear_attacker import (
 )
 from tests.unit.statistics.test_attacker import (
     GENDERS,
+    WATCHED,
     WORLDS,
     is_named,
     named_groups,
@@ -85,6 +86,10 @@ def crowds(draw: st.DrawFn, least: int, most: int, slices: int = 1) -> list[Pict
     tables = [tuple((*cell, number) for cell, number in one.items()) for one in shown]
     return [tables[first : first + each] for first in range(0, length, each)]
 
+
+BY_AGE = [(Gender.FEMALE, age, Mask.UNKNOWN) for age in AgeBand] + [M]
+BY_WIDE_AGE = [BY_AGE[0], BY_AGE[2], M, U]
+BY_GENDER_ALONE = [F, M, U]
 
 SMALL_K = st.integers(3, 6)
 
@@ -139,15 +144,105 @@ def test_each_person_may_have_any_attributes(
         assert any(cell == one[:3] for table in found[0] for one in table)
 
 
+@settings(max_examples=6, deadline=None)
+@given(crowds(10, 60), SMALL_K, st.lists(st.sampled_from(CELLS), min_size=3, max_size=3))
+def test_of_somebody_who_is_always_there_nothing_can_be_told(
+    slices: list[Pictures], k: int, cells: list[Attributes]
+) -> None:
+    """Somebody who is known to have been in every picture may have been in any cell in all."""
+    (pictures,) = slices
+    assume(all(pictures))
+    open_to_anybody_who_is_always_there(pictures, k, cells)
+
+
+@st.composite
+def narrow(draw: st.DrawFn) -> tuple[Pictures, int]:
+    """Few pictures in which groups come and go as a whole, as large as the rules just allow."""
+    k = draw(st.integers(3, 4))
+    size = st.sampled_from([0, 0, 1, k - 1, k, k, k + 1, 2 * k, 3 * k])
+    kinds = draw(st.sampled_from([BY_AGE, BY_WIDE_AGE, BY_GENDER_ALONE]))
+    table = st.tuples(*(size for _ in kinds)).map(
+        lambda sizes: tuple((*kind, people) for kind, people in zip(kinds, sizes, strict=True))
+    )
+    pictures = draw(st.lists(table, min_size=2, max_size=7))
+    return [tuple(cell for cell in one if cell[3]) for one in pictures], k
+
+
+@settings(max_examples=25, deadline=None)
+@given(narrow(), st.data())
+def test_nor_where_there_is_hardly_room_for_anybody_else(
+    made: tuple[Pictures, int], data: st.DataObject
+) -> None:
+    pictures, k = made
+    assume(all(pictures))
+    released = release_people(raw(pictures), k)
+    groups = [one.group for one in released.groups] or [EVERYBODY]
+    group = data.draw(st.sampled_from(groups))
+    open_to_anybody_who_is_always_there(
+        pictures, k, [data.draw(st.sampled_from(cells_of(group)))], most=90
+    )
+
+
+OF_EVERY_AGE = [(*cell, 3) for cell in BY_AGE]
+MASKED, NOT_MASKED = ((*BY_AGE[1][:2], mask) for mask in (Mask.WORN, Mask.NOT_WORN))
+
+TIGHT: dict[str, Pictures] = {
+    "young women leave no room for old ones": [
+        ((*BY_AGE[0], 3), (*BY_AGE[2], 3), (*M, 3)),
+        ((*BY_AGE[0], 6),),
+        ((*BY_AGE[2], 3), (*M, 1)),
+        ((*M, 1),),
+    ],
+    "masked ones leave no room for others": [
+        ((*MASKED, 3), (*NOT_MASKED, 3), *(one for one in OF_EVERY_AGE if one[1] != MASKED[1])),
+        ((*MASKED, 15),),
+        *[((*M, 2),)] * 6,
+    ],
+    "men leave no room for women": [((*F, 5), (*M, 3)), ((*M, 5),), ((*F, 1),)],
+    "each picture has its own group": [((*F, 4), (*M, 3), (*U, 3)), ((*M, 5),), ((*U, 5), (*F, 1))],
+    "there is hardly anybody": [((*F, 5), (*M, 3)), ((*M, 4),), ((*F, 1),)],
+}
+
+
+@pytest.mark.parametrize("name", TIGHT)
+def test_a_tight_slice_tells_nothing_of_who_is_always_there(name: str) -> None:
+    pictures = TIGHT[name]
+    released = release_people(raw(pictures), 3)
+    groups = [one.group for one in released.groups] or [EVERYBODY]
+    cells = [cell for group in groups for cell in cells_of(group)[:1]] + [F, M, MASKED]
+    open_to_anybody_who_is_always_there(pictures, 3, cells)
+
+
+def open_to_anybody_who_is_always_there(
+    pictures: Pictures, k: int, cells: list[Attributes], most: int = MOST
+) -> None:
+    released = release_people(raw(pictures), k)
+    attack = Attack([released], [len(pictures)], [only(cell) for cell in cells], most)
+    for cell in cells:
+        found = attack.pictures_with_somebody_always(only(cell), 0)
+        assert found is not None, (released, cell)
+        assert release_people(raw(found[0]), k) == released
+        assert all(any(cell == one[:3] for one in table) for table in found[0])
+
+
 # -- the attacker is able to find something ----------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["genders", "genders in two pictures", "ages of women"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "genders",
+        "genders in two pictures",
+        "ages of women",
+        "two genders in three pictures",
+        "two genders, k = 3",
+    ],
+)
 @settings(max_examples=10, deadline=None)
 @given(data=st.data())
 def test_as_good_as_trying_every_slice(name: str, data: st.DataObject) -> None:
     """In a small world, both attackers find the same numbers possible, no more and no less."""
-    world = WORLDS[name]
+    world = WATCHED[name]
     released, fits = data.draw(st.sampled_from([*fitting(world).items()]))
     assert isinstance(released, ReleasedPeople)
     beside = {only(one[:3]): one[3] for one in world.beside}

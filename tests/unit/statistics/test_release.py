@@ -154,6 +154,85 @@ def test_means_of_groups_are_told_for_all_or_none() -> None:
     assert released.mean_tenths == 220
 
 
+# -- of somebody who is in every picture --------------------------------------------------------
+
+
+def names_told(crowds: list[list[Cell]]) -> set[tuple[str, str, str]]:
+    released = release([picture(MINUTE + at, cells) for at, cells in enumerate(crowds)])
+    return {one.group.names for one in released.groups}
+
+
+YOUNG: Cell = (F, AgeBand.FROM_20, Mask.UNKNOWN, 0)
+OLD: Cell = (F, AgeBand.FROM_60, Mask.UNKNOWN, 0)
+
+
+@pytest.mark.parametrize(("most", "parted"), [(7, True), (8, False)])
+def test_a_part_leaves_room_for_k_others_at_each_level(most: int, parted: bool) -> None:
+    """Of 17 people: 5 of another gender, and of this one 5 of another age."""
+    together = [(*YOUNG[:3], 6), (*OLD[:3], 6), (*M20[:3], 5)]
+    apart = [(*YOUNG[:3], most), (*OLD[:3], 1), (*M20[:3], 1)]
+    women = {("female", "age-1|age-2", ANY), ("female", "age-3|age-4|unknown", ANY)}
+    told = women if parted else {("female", ANY, ANY)}
+    assert names_told([together, apart]) == {*told, ("male|unknown", ANY, ANY)}
+
+
+@pytest.mark.parametrize(("most", "parted"), [(20, True), (21, False)])
+def test_masks_leave_room_for_k_others_at_three_levels(most: int, parted: bool) -> None:
+    others: list[Cell] = [(F, age, Mask.UNKNOWN, 5) for age in AgeBand if age != AgeBand.FROM_20]
+    masked, not_masked = (*W20[:3], 5), (F, AgeBand.FROM_20, Mask.NOT_WORN, 5)
+    together = [*others, masked, not_masked, (*M20[:3], 5)]  # 35 people
+    apart = [(*W20[:3], most), *((*one[:3], 1) for one in (*others, not_masked, M20))]
+    told = names_told([together, apart])
+    assert (("female", "age-2", "worn") in told) == parted
+    assert (("female", "age-2", ANY) in told) != parted
+
+
+def of_both(women: int, men: int) -> list[Cell]:
+    return [(*W20[:3], women), (*M20[:3], men)]
+
+
+@pytest.mark.parametrize(
+    ("crowds", "told"),
+    [
+        pytest.param([(8, 5), (0, 7)], False, id="when men were there most, no woman was"),
+        pytest.param([(8, 5), (1, 7)], True, id="both were always there"),
+        pytest.param([(8, 5), (0, 7), (2, 0)], True, id="it may have been, without a mean"),
+        pytest.param([(8, 5), (0, 8), (1, 0)], False, id="by the missing mean, it was not"),
+        pytest.param([(8, 5), (0, 8), (2, 0)], True, id="the mean leaves room for one beside"),
+        pytest.param([(8, 5), (0, 8), (8, 2)], True, id="a picture may have shown women only"),
+        pytest.param([(8, 5), (0, 8), (8, 3)], False, id="so full that none did"),
+        pytest.param([(8, 5), (0, 8), (8, 3), (1, 0)], True, id="one more is not so full"),
+    ],
+)
+def test_groups_are_told_where_one_of_each_could_always_have_been_there(
+    crowds: list[tuple[int, int]], told: bool
+) -> None:
+    expected = {("female", ANY, ANY), ("male|unknown", ANY, ANY)} if told else set()
+    assert names_told([of_both(*one) for one in crowds]) == expected
+
+
+def test_each_group_may_have_its_peak_in_a_picture_of_its_own() -> None:
+    both_ages = [(*YOUNG[:3], 5), (*OLD[:3], 5), (*M20[:3], 5), (*U20[:3], 5)]
+    rest = [[(*M20[:3], 8)], [(*U20[:3], 5), (*YOUNG[:3], 4)]]
+    assert names_told([both_ages, *rest]) == set()
+    assert len(names_told([both_ages, *rest, [(*M20[:3], 1)]])) == 4
+    genders = [(*YOUNG[:3], 5), (*M20[:3], 5), (*U20[:3], 5)]
+    rest = [[(*M20[:3], 6)], [(*U20[:3], 6), (*YOUNG[:3], 1)]]
+    assert len(names_told([genders, *rest])) == 3
+
+
+@pytest.mark.parametrize(("women", "told"), [(0, False), (1, True)])
+def test_means_of_groups_are_told_where_all_are_always_there(women: int, told: bool) -> None:
+    crowds = [(12, 8), (12, 8), (8, 6), (women, 6), (8, 6)]
+    pictures = [
+        picture(MINUTE + at, [*of_both(*both), (*U20[:3], both[1])])
+        for at, both in enumerate(crowds)
+    ]
+    released = release(pictures)
+    assert [one.peak for one in released.groups] == [12, 8, 8]
+    assert all((one.mean_tenths is not None) == told for one in released.groups)
+
+
 @settings(deadline=None)
 @given(st.lists(CELLS, min_size=1, max_size=6), st.integers(3, 20))
 def test_nothing_released_is_below_k(crowds: list[list[Cell]], k: int) -> None:

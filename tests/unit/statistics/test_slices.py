@@ -24,7 +24,7 @@ def test_a_slice_is_closed_after_its_grace() -> None:
     assert slices.close_due(MINUTE + 60 + GRACE - 0.1) == []
     (closed,) = slices.close_due(MINUTE + 60 + GRACE)
     assert windows([closed]) == [("east-exit", 0, 60, 2)]
-    assert closed.of(EVERYBODY) == Presence(peak=5, in_all=8)
+    assert closed.of(EVERYBODY) == Presence(peak=5, in_all=8, pictures=2)
     assert windows(slices.close_due(MINUTE + 120 + GRACE)) == [("east-exit", 60, 120, 1)]
 
 
@@ -169,12 +169,12 @@ def test_peak_and_sum_of_each_group_are_its_own() -> None:
     slices.add(picture(MINUTE + 2, []), MINUTE + 2)
     (closed,) = slices.close_due(MINUTE + 90)
     assert closed.pictures == 3
-    assert closed.of(EVERYBODY) == Presence(peak=5, in_all=9)
-    assert closed.of(Group(gender=(Gender.FEMALE,))) == Presence(peak=4, in_all=6)
-    assert closed.of(Group(gender=(Gender.MALE,))) == Presence(peak=3, in_all=3)
+    assert closed.of(EVERYBODY) == Presence(peak=5, in_all=9, pictures=2)
+    assert closed.of(Group(gender=(Gender.FEMALE,))) == Presence(peak=4, in_all=6, pictures=2)
+    assert closed.of(Group(gender=(Gender.MALE,))) == Presence(peak=3, in_all=3, pictures=1)
     assert closed.of(Group(gender=(Gender.UNKNOWN,))) == Presence()
     young = Group(gender=(Gender.FEMALE,), age=(AgeBand.UP_TO_19, AgeBand.FROM_20))
-    assert closed.of(young) == Presence(peak=4, in_all=6)
+    assert closed.of(young) == Presence(peak=4, in_all=6, pictures=2)
 
 
 def test_after_the_clock_was_set_back_it_begins_afresh() -> None:

@@ -9,14 +9,17 @@ __all__ = [
     "only_read",
     "ports_and_folders",
     "serve_and_connect",
+    "tell_the_time",
 ]
 
+import ctypes
 import fcntl
 import mmap
 import os
 import shutil
 import socket
 import sqlite3
+import struct
 import sys
 import sysconfig
 import tempfile
@@ -35,7 +38,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from runtime.clock import Clock, boot_id, look
 from runtime.sandbox import Permissions, confine_thread
+from runtime.sandbox.machine import call
 from tests.unit.runtime.sandbox.child import attempt, confined
 
 
@@ -113,6 +118,29 @@ def keep_files(folder: str) -> dict[str, object]:
     confined(Permissions(write=(own,)), work)
     done["other"] = {path.name: path.read_text() for path in other.iterdir()}
     done["own"] = sorted(path.name for path in own.iterdir())
+    return done
+
+
+def tell_the_time(folder: str) -> dict[str, object]:
+    """A domain that keeps files knows how old they are, and sets no clock."""
+    boot_id()  # as ``Capability.prepare`` does, before the walls
+    outside = look()
+    done: dict[str, object] = {}
+
+    def work() -> None:
+        inside = look()
+        done["same boot"] = inside.boot == outside.boot
+        done["same word"] = inside.synchronised == outside.synchronised
+        step = (inside.wall - inside.boottime) - (outside.wall - outside.boottime)
+        done["same clocks"] = abs(step) < 500_000
+        timeline = Clock(Path(folder, "clock.json")).read()
+        done["journal"] = Clock(Path(folder, "clock.json")).read().offsets == timeline.offsets
+        for name, mode in (("offset", 0x0100), ("tick", 0x4000), ("status", 0x0010)):
+            # struct timex with that mode; nothing would change if it were let.
+            change = ctypes.create_string_buffer(struct.pack("=i", mode), 208)
+            done[name] = attempt(lambda change=change: call("adjtimex", change))
+
+    confined(Permissions(write=(Path(folder),)), work)
     return done
 
 

@@ -36,6 +36,19 @@ def test_files_are_kept_below_the_folder_and_nowhere_else(user: int | None, fold
 
 
 @as_whom
+def test_who_keeps_files_may_tell_the_time_and_never_set_it(user: int | None, folder: Path) -> None:
+    assert in_child(domains.tell_the_time, user=user, folder=folder) == {
+        "same boot": True,
+        "same word": True,
+        "same clocks": True,
+        "journal": True,
+        "offset": "PermissionError",
+        "tick": "PermissionError",
+        "status": "PermissionError",
+    }
+
+
+@as_whom
 def test_a_film_is_read_and_nothing_written(user: int | None, folder: Path) -> None:
     done = in_child(domains.only_read, user=user, folder=folder)
     refused = done.pop("refused")

@@ -162,10 +162,7 @@ class Queue(Generic[M]):
 
     def put_all(self, messages: Sequence[M]) -> int:
         """The same for several, oldest first: how many it accepted."""
-        for accepted, message in enumerate(messages):
-            if not self.put(message):
-                return accepted
-        return len(messages)
+        return sum(1 for _ in takewhile(self.put, messages))
 
     @property
     def is_full(self) -> bool:
@@ -359,8 +356,7 @@ class Inlet(Generic[M], metaclass=NoPublicConstructor):
         return Batches(self._queue, at_most)
 
     def receive_batch_nowait(self, at_most: int = 256) -> Sequence[M]:
-        """Everything that waits now, which may be nothing: for an actor that looks at many inlets
-        in turn. Raises ``trio.EndOfChannel`` where a loop would end."""
+        """Everything that waits now, or nothing; ``trio.EndOfChannel`` where a loop would end."""
         queue = self._queue
         if not queue.manual_acknowledge:
             queue.acknowledge()
@@ -489,11 +485,8 @@ class Outlet(Generic[M], metaclass=NoPublicConstructor):
             raise trio.WouldBlock
 
     def send_batch_nowait(self, messages: Sequence[M]) -> int:
-        """Send as many as there is room for now, oldest first, and say how many that were. Over a
-        border they go together, which costs far less than one by one.
-
-        Raises as ``send`` where one of them is at fault, and then none was sent.
-        """
+        """Send as many as there is room for now, oldest first, and say how many that were: over a
+        border far cheaper than one by one. Raises as ``send``, and then none was sent."""
         for message in messages:
             if type(message) is not self._type:
                 raise self._misuse(message)

@@ -96,6 +96,7 @@ class BareLoop:
             height=round(frame.height * width / frame.width),
             format="rgb24",
             interpolation=Interpolation.BILINEAR,
+            threads=self._threads,
         )
         rgb = cast(NDArray[np.uint8], scaled.to_ndarray())
         return self.count(rgb)

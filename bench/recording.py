@@ -3,7 +3,9 @@
 The cameras are one real RTSP server's (GStreamer's, in its own process). The pole receives each
 stream, hands it to both systems across borders, and records it: remultiplexed, encrypted, hashed,
 synced to the disk within moments, manifests signed. At the same time another process copies the
-same eight streams into fragmented MP4 with PyAV alone, which is what ``ffmpeg -c copy`` does.
+same eight streams from RTSP into fragmented MP4 files with FFmpeg's libraries alone (by PyAV), a
+thread for each: what ``ffmpeg -c copy`` does, less what eight processes of it would cost. It
+neither encrypts nor hashes nor syncs.
 
 Processor time is taken from the kernel's account of each thread, so that it can be told which of
 the pole's domains took it.
@@ -34,6 +36,7 @@ from bench.configuration import IDENTITY, toml_text
 from bench.harness import BenchmarkFailed, Comparison, Effort, Figure, Outcome, Target
 from bench.logs import quietly
 from bench.process import resident_megabytes
+from bench.rtsp_camera import RtspServer, rtsp_server_lacks
 from runtime import Actor, Domain, Inlet, Inlets, check, inlet, load_blueprint
 from runtime.pole import Pole
 from runtime.status import ActorStatus
@@ -44,7 +47,8 @@ _SIZE = (640, 360)
 _BITS_PER_SECOND = 4_000_000
 _FILM = 10
 """Seconds; the server plays it over and over."""
-_WARM_UP = 10.0
+_WARM_UP = 20.0
+"""Two segments of each camera: all that is kept for them has its size then."""
 _SECONDS = 60.0
 _MOST_RATIO = 1.5
 _MOST_GROWTH = 1.1
@@ -116,9 +120,6 @@ _TYPES: dict[str, type[Actor]] = {"camera": Camera, "recorder": Recorder, "sink"
 
 def benchmark(effort: Effort) -> Outcome:
     """Measure all of it."""
-    # Not above: only this benchmark needs the tests' camera.
-    from tests.cameras import RtspServer, rtsp_server_lacks
-
     if missing := rtsp_server_lacks():
         raise BenchmarkFailed(f"no RTSP camera can run here: {missing}")
     seconds = max(15.0, effort.seconds(_SECONDS))

@@ -40,8 +40,7 @@ supervision = {{ restart = "transient" }}
 type = "crowd"
 place = "bench"
 grants = ["InferenceModels"]
-# Every picture counts here, so none may be dropped. A film that waits for its receivers comes
-# packet by packet: of a batch all counts would come at once, with no time between them.
+# Every picture counts here, so none may be dropped.
 inlets = {{ packets = {{ capacity = {capacity}, overflow = "block" }} }}
 
 [actors.crowd.settings]
@@ -162,7 +161,7 @@ def run_small_pole(
                 source=toml_text(f"file:{clip.resolve()}"),
                 models=toml_text(str(models.resolve())),
                 pace="real-time" if paced else "fast",
-                capacity=1024 if paced else 1,
+                capacity=1024 if paced else 128,
                 interval=interval,
                 width=width,
                 threads=threads,

@@ -15,7 +15,7 @@ from models.geometry import Box
 from models.manifest import Manifest, ModelSpec, OutputKind, shipped_manifest
 from models.people import PersonSeen, fuse
 from models.person import Person, PersonDetector
-from models.picture import Allocate
+from models.scratch import Allocate
 from models.session import Provider, Session, open_session
 from models.store import ModelState, ModelStore, Presence
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar
@@ -52,7 +53,8 @@ class Arena:
             ...  # run sessions; keep no output array
         # overwritten
 
-    One thread at a time: a second waits, since nothing may be overwritten under another's hands.
+    One thread at a time, in the order of asking: a second waits, since nothing may be overwritten
+    under another's hands.
     Models' weights do not lie there. Memory of a GPU is another matter, and not covered.
     """
 
@@ -67,7 +69,7 @@ class Arena:
         """Bytes that are reserved."""
         self.used = 0
         """Bytes from the beginning that runs have been seen to touch; it grows."""
-        self._lock = threading.Lock()
+        self._turns = _Turns()
         block = (ctypes.c_ubyte * size).from_address(address)
         self._bytes: NDArray[np.uint8] = np.frombuffer(memoryview(block), np.uint8)
 
@@ -88,7 +90,7 @@ class Arena:
 
         Only benchmarks have a use for ``erase=False``.
         """
-        with self._lock:
+        with self._turns:
             try:
                 yield
             finally:
@@ -120,6 +122,33 @@ class Arena:
     def _samples(memory: NDArray[np.uint8], stride: int) -> NDArray[np.bool_]:
         whole = memory[: memory.size // stride * stride].reshape(-1, stride)
         return np.asarray(whole[:, :_SAMPLE].any(axis=1))
+
+
+class _Turns:
+    """A lock that goes to who has waited longest. Of ``threading.Lock`` whoever gives it back may
+    get it again at once, and one camera all of the machine."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken = False
+        self._waiting: deque[threading.Lock] = deque()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._taken:
+                self._taken = True
+                return
+            mine = threading.Lock()
+            mine.acquire()
+            self._waiting.append(mine)
+        mine.acquire()  # until it is handed over, still taken
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._taken = False
 
 
 def _reserve() -> tuple[int, int]:

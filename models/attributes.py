@@ -13,9 +13,11 @@ from enum import Enum
 import msgspec
 import numpy as np
 
+from models.crop import crop_square
 from models.face import Face
-from models.geometry import Box, Floats, Picture, Square, crop_square
-from models.picture import Allocate, check_picture, on_the_heap, tensor_of
+from models.geometry import Box, Floats, Picture, Square
+from models.picture import check_picture
+from models.scratch import Allocate, Scratch, on_the_heap, tensor_of
 from models.session import Session
 
 __all__ = ["AttributeEstimator", "FaceAttributes", "Gender", "Mask"]
@@ -101,8 +103,10 @@ class AttributeEstimator:
         gender: Session,
         mask: Session,
         allocate: Allocate = on_the_heap,
+        scratch: Scratch | None = None,
     ) -> None:
-        """`allocate` makes the memory in which faces wait."""
+        """`allocate` makes the memory in which faces wait, `scratch` is where they are cut out."""
+        self._scratch = scratch or Scratch(allocate)
         self._age = _Batch(age, _BATCH, 64, MEAN, SCALE, allocate)
         self._gender = _Batch(gender, 2 * _BATCH, 32, MEAN, SCALE, allocate)
         self._mask = _Batch(mask, _BATCH, MASK_SIDE, (127.5, 127.5, 127.5), 127.5, allocate)
@@ -135,7 +139,7 @@ class AttributeEstimator:
         for start in range(0, len(chosen), _BATCH):
             part = chosen[start : start + _BATCH]
             for target, index in zip(self._mask.room(len(part)), part, strict=True):
-                crop_square(rgb, _around(faces[index].box), target)
+                crop_square(rgb, _around(faces[index].box), target, self._scratch)
             for index, worn in zip(part, self._mask.run(len(part))[:, 0].tolist(), strict=True):
                 if worn > MASK_WORN:
                     found[index] = Mask.WORN
@@ -149,7 +153,7 @@ class AttributeEstimator:
         """What a batch of faces shows; each is cut out once, for both models."""
         chips = self._age.room(len(part))
         for target, index in zip(chips, part, strict=True):
-            crop_square(rgb, chip(faces[index]), target)
+            crop_square(rgb, chip(faces[index]), target, self._scratch)
         # For gender each face as it is and mirrored, at half the size: the mean of both answers is
         # right more often than either.
         halves = self._gender.room(2 * len(part))

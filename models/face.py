@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 
 from models.geometry import Box, Floats, Picture, suppress
-from models.picture import Allocate, PictureInput, on_the_heap
+from models.picture import PictureInput
+from models.scratch import Allocate, Scratch, on_the_heap
 from models.session import Session
 
 __all__ = ["Face", "FaceDetector", "FivePoints", "Point"]
@@ -55,15 +56,16 @@ class FaceDetector:
         score: float = SCORE,
         overlap: float = OVERLAP,
         allocate: Allocate = on_the_heap,
+        scratch: Scratch | None = None,
     ) -> None:
         """`input_size` (width, height) reserves the memory at once, not at the first picture.
 
-        `allocate` makes the memory in which a picture waits.
+        `allocate` makes the memory in which a picture waits, `scratch` is where it is scaled.
         """
         self._session = session
         self._score = score
         self._overlap = overlap
-        self._input = PictureInput(size=input_size, allocate=allocate)
+        self._input = PictureInput(size=input_size, allocate=allocate, scratch=scratch)
         names = list(session.outputs)
         self._order = [names.index(name) for name in ("heatmap", "scale", "offset", "landmarks")]
 

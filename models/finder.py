@@ -18,7 +18,8 @@ from models.person import INSIDE as PERSON_INSIDE
 from models.person import OVERLAP as PERSON_OVERLAP
 from models.person import SCORE as PERSON_SCORE
 from models.person import Person, PersonDetector
-from models.picture import Allocate, check_picture, on_the_heap
+from models.picture import check_picture
+from models.scratch import Allocate, Scratch, on_the_heap
 from models.session import Session
 
 __all__ = ["PeopleFinder", "Search"]
@@ -77,13 +78,18 @@ class PeopleFinder:
         search = search or Search()
         self._search = search
         self._tiled = search.tiles != (1, 1)
+        scratch = Scratch(allocate)
         self._faces, self._tile_faces = (
-            FaceDetector(face, score=search.face_score, allocate=allocate) for _ in range(2)
+            FaceDetector(face, score=search.face_score, allocate=allocate, scratch=scratch)
+            for _ in range(2)
         )
         self._persons, self._tile_persons = (
-            PersonDetector(person, score=search.person_score, allocate=allocate) for _ in range(2)
+            PersonDetector(person, score=search.person_score, allocate=allocate, scratch=scratch)
+            for _ in range(2)
         )
-        self._attributes = AttributeEstimator(age=age, gender=gender, mask=mask, allocate=allocate)
+        self._attributes = AttributeEstimator(
+            age=age, gender=gender, mask=mask, allocate=allocate, scratch=scratch
+        )
 
     @classmethod
     def opened(

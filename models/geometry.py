@@ -1,4 +1,4 @@
-"""Boxes in a picture, and cutting pictures to them. All of it numpy on whole arrays.
+"""Boxes in a picture. All of it numpy on whole arrays.
 
 Coordinates are pixels, columns x to the right and rows y down, from the picture's upper left
 corner; pixel (0, 0) covers the square from 0 to 1. Arrays of boxes are float32 with one row of
@@ -19,8 +19,6 @@ __all__ = [
     "Square",
     "areas",
     "boxes_array",
-    "crop_resize",
-    "crop_square",
     "intersections",
     "iou",
     "padded_side",
@@ -99,8 +97,12 @@ def intersections(first: Floats, second: Floats) -> Floats:
 
 def iou(first: Floats, second: Floats) -> Floats:
     """Intersection over union of each of `first` with each of `second`, 0 to 1: shape (n, m)."""
-    shared = intersections(first, second)
-    union = areas(first)[:, None] + areas(second)[None, :] - shared
+    return _over_union(intersections(first, second), areas(first), areas(second))
+
+
+def _over_union(shared: Floats, first: Floats, second: Floats) -> Floats:
+    """What boxes of these areas share, by what they cover together."""
+    union = first[:, None] + second[None, :] - shared
     return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
 
 
@@ -117,11 +119,10 @@ def suppress(
     if order.size < 2:
         return order
     ordered = boxes[order]
-    overlaps = iou(ordered, ordered) > threshold
+    sizes, shared = areas(ordered), intersections(ordered, ordered)
+    overlaps = _over_union(shared, sizes, sizes) > threshold
     if inside < 1:
-        sizes = areas(ordered)
-        smaller = np.minimum(sizes[:, None], sizes[None, :])
-        overlaps |= intersections(ordered, ordered) > inside * smaller
+        overlaps |= shared > inside * np.minimum(sizes[:, None], sizes[None, :])
     alive = np.ones(order.size, bool)
     for place in range(order.size - 1):
         if alive[place]:
@@ -132,122 +133,3 @@ def suppress(
 def padded_side(side: int, multiple: int) -> int:
     """The next multiple of `multiple` that is at least `side`."""
     return -(-side // multiple) * multiple
-
-
-def crop_resize(picture: Picture, box: Box, out: Floats) -> None:
-    """Cut `box` out of a picture and scale it bilinearly into `out`, in place.
-
-    `picture` is uint8 of shape (H, W, 3), `out` float32 of shape (3, h, w) and gets values 0 to 255
-    in the picture's channel order. What lies outside the picture is black. Where several pixels
-    fall into one, whole numbers of them are averaged first. All intermediate copies are overwritten
-    before this returns.
-    """
-    if not (box.width > 0 and box.height > 0):
-        out.fill(0)
-        return
-    rows = _axis(box.top, box.bottom, out.shape[1])
-    columns = _axis(box.left, box.right, out.shape[2])
-    patch = _patch(picture, rows, columns)
-    upper = patch[rows.cells]
-    lower = patch[rows.cells + 1]
-    _blend(upper, lower, rows.fractions[:, None, None])
-    left = upper[:, columns.cells]
-    right = upper[:, columns.cells + 1]
-    _blend(left, right, columns.fractions[None, :, None])
-    np.copyto(out, left.transpose(2, 0, 1))
-    for copy in (patch, upper, lower, left, right):
-        copy.fill(0)
-
-
-def crop_square(picture: Picture, square: Square, out: Floats) -> None:
-    """Cut `square` out of a picture, turn it upright and scale it bilinearly into `out`, in place.
-
-    Otherwise like `crop_resize`; `out` is as high as wide.
-    """
-    if not square.angle or square.side <= 0:
-        crop_resize(picture, square.box, out)
-        return
-    count = out.shape[1]
-    box = square.box
-    # A grid around it whose cells hold whole pixels, and the places in it that are looked up.
-    pixels = max(int(square.side / count), 1)
-    rows = _grid(box.top, box.bottom, pixels)
-    columns = _grid(box.left, box.right, pixels)
-    patch = _patch(picture, rows, columns)
-    steps = ((np.arange(count) + 0.5) / count - 0.5) * square.side
-    across, down = math.cos(square.angle), math.sin(square.angle)
-    x = square.x + across * steps[None, :] - down * steps[:, None]
-    y = square.y + down * steps[None, :] + across * steps[:, None]
-    x, y = (x - columns.origin) / pixels - 0.5, (y - rows.origin) / pixels - 0.5
-    column, row = np.floor(x).astype(np.intp), np.floor(y).astype(np.intp)
-    right, below = (
-        (x - column)[..., None].astype(np.float32),
-        (y - row)[..., None].astype(np.float32),
-    )
-    copies = [patch[row + i, column + j] for i in (0, 1) for j in (0, 1)]
-    _blend(copies[0], copies[1], right)
-    _blend(copies[2], copies[3], right)
-    _blend(copies[0], copies[2], below)
-    np.copyto(out, copies[0].transpose(2, 0, 1))
-    for copy in (patch, *copies):
-        copy.fill(0)
-
-
-def _grid(start: float, stop: float, pixels: int) -> _Axis:
-    """A grid with a cell more on either side than is looked up."""
-    origin = math.floor(start) - 2 * pixels
-    length = math.ceil((stop - origin) / pixels) + 2
-    none = np.zeros(0)
-    return _Axis(origin, pixels, length, none.astype(np.intp), none.astype(np.float32))
-
-
-def _blend(first: Floats, second: Floats, fraction: Floats) -> None:
-    """first += (second - first) * fraction, in place; `second` is scratch afterwards."""
-    second -= first
-    second *= fraction
-    first += second
-
-
-class _Axis(msgspec.Struct, frozen=True):
-    """Where, along one axis, the result's cells lie on a grid of averaged pixels."""
-
-    origin: int
-    """The pixel at which the grid starts; may lie outside the picture."""
-    pixels: int
-    """Pixels that are averaged into one cell of the grid."""
-    length: int
-    """Cells of the grid."""
-    cells: NDArray[np.intp]
-    """For each cell of the result, the cell of the grid before its centre."""
-    fractions: Floats
-    """How far beyond that cell's centre it lies, 0 to 1."""
-
-
-def _axis(start: float, stop: float, count: int) -> _Axis:
-    step = (stop - start) / count
-    pixels = max(int(step), 1)
-    centres = start + (np.arange(count) + 0.5) * step
-    origin = int(np.floor(centres[0] - pixels / 2))
-    positions = (centres - origin) / pixels - 0.5
-    cells = positions.astype(np.intp)
-    fractions = (positions - cells).astype(np.float32)
-    return _Axis(origin, pixels, int(cells[-1]) + 2, cells, fractions)
-
-
-def _patch(picture: Picture, rows: _Axis, columns: _Axis) -> Floats:
-    """The grid's cells as float32 (rows, columns, 3), black outside the picture."""
-    height, width = rows.length * rows.pixels, columns.length * columns.pixels
-    patch = np.zeros((height, width, 3), np.float32)
-    top, left = max(-rows.origin, 0), max(-columns.origin, 0)
-    bottom = min(picture.shape[0] - rows.origin, height)
-    right = min(picture.shape[1] - columns.origin, width)
-    if top < bottom and left < right:
-        patch[top:bottom, left:right] = picture[
-            rows.origin + top : rows.origin + bottom, columns.origin + left : columns.origin + right
-        ]
-    if rows.pixels == columns.pixels == 1:
-        return patch
-    shape = (rows.length, rows.pixels, columns.length, columns.pixels, 3)
-    averaged = np.asarray(patch.reshape(shape).mean(axis=(1, 3), dtype=np.float32))
-    patch.fill(0)
-    return averaged

@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 
 from models.geometry import Box, Floats, Picture, suppress
-from models.picture import Allocate, PictureInput, on_the_heap
+from models.picture import PictureInput
+from models.scratch import Allocate, Scratch, on_the_heap
 from models.session import Session
 
 __all__ = ["Person", "PersonDetector"]
@@ -52,17 +53,18 @@ class PersonDetector:
         overlap: float = OVERLAP,
         inside: float = INSIDE,
         allocate: Allocate = on_the_heap,
+        scratch: Scratch | None = None,
     ) -> None:
         """`input_size` (width, height) reserves the memory at once, not at the first picture.
 
-        `allocate` makes the memory in which a picture waits.
+        `allocate` makes the memory in which a picture waits, `scratch` is where it is scaled.
         """
         self._session = session
         self._score = score
         self._overlap = overlap
         self._inside = inside
         self._input = PictureInput(
-            bgr=True, mean=MEAN, scale=SCALE, size=input_size, allocate=allocate
+            bgr=True, mean=MEAN, scale=SCALE, size=input_size, allocate=allocate, scratch=scratch
         )
         names = list(session.outputs)
         self._order = names.index("scores"), names.index("distances")

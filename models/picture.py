@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.crop import crop_resize
 from models.errors import ModelError
-from models.geometry import Box, Floats, Picture, crop_resize, padded_side
+from models.geometry import Box, Floats, Picture, padded_side
+from models.scratch import Allocate, Scratch, on_the_heap, tensor_of
 
-__all__ = ["SIDE_MULTIPLE", "Allocate", "PictureInput", "check_picture", "on_the_heap", "tensor_of"]
+__all__ = ["SIDE_MULTIPLE", "PictureInput", "check_picture"]
 
 SIDE_MULTIPLE = 32
 """Both detectors halve a picture five times, so its sides must divide by two as often."""
-
-Allocate = Callable[[int], memoryview]
-"""Makes so many bytes of zeroed, writable memory for pictures, which lives as long as the view."""
-
-
-def on_the_heap(size: int) -> memoryview:
-    """Ordinary memory, for those that have no better."""
-    return memoryview(bytearray(size))
-
-
-def tensor_of(shape: tuple[int, ...], allocate: Allocate) -> Floats:
-    """An array of zeros in memory of its own."""
-    size = int(np.prod(shape))
-    if size == 0:
-        return np.zeros(shape, np.float32)
-    return np.frombuffer(allocate(size * 4), np.float32).reshape(shape)
 
 
 class PictureInput:
@@ -37,6 +23,7 @@ class PictureInput:
 
     The memory is made for the first picture (or for `size`, width and height in pixels) and again
     only when another size comes. `erase` overwrites it; nothing else here holds a picture.
+    `scratch` is where pictures are scaled down.
     """
 
     def __init__(
@@ -47,8 +34,10 @@ class PictureInput:
         scale: Sequence[float] | None = None,
         size: tuple[int, int] | None = None,
         allocate: Allocate = on_the_heap,
+        scratch: Scratch | None = None,
     ) -> None:
         self._allocate = allocate
+        self._scratch = scratch or Scratch(allocate)
         self._order = -1 if bgr else 1
         # value * factor + shift is (value - mean) / scale, in two passes over the memory.
         scales = np.array(scale or (1, 1, 1), np.float64)
@@ -77,7 +66,7 @@ class PictureInput:
             for channel, plane in enumerate(planes):
                 np.copyto(plane, rgb[:, :, channel])
         else:
-            crop_resize(rgb, Box(0, 0, rgb.shape[1], rgb.shape[0]), planes)
+            crop_resize(rgb, Box(0, 0, rgb.shape[1], rgb.shape[0]), planes, self._scratch)
         if not self._plain:
             inner *= self._factors[:, None, None]
             inner += self._shifts[:, None, None]

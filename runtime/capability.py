@@ -15,6 +15,7 @@ __all__ = [
     "Authority",
     "Capability",
     "CapabilityKind",
+    "Commons",
     "Facts",
     "Models",
     "Needs",
@@ -25,7 +26,8 @@ __all__ = [
     "Storage",
 ]
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -106,16 +108,43 @@ class NoPublicConstructor(type):
         return type.__call__(cls, *args, **kwargs)  # type: ignore[no-any-return]
 
 
+class Commons:
+    """What capabilities of one domain hold together, so that it is there once however many actors
+    are granted them. Nothing in it crosses a border: it lives and dies with the domain's host.
+
+    Its methods may be called from several threads.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: dict[Hashable, tuple[Any, int]] = {}
+
+    def take(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What lies under ``key``; made if nobody holds it, while whoever else asks waits."""
+        with self._lock:
+            thing, holders = self._held.get(key) or (make(), 0)
+            self._held[key] = thing, holders + 1
+        held: T = thing
+        return held
+
+    def give_back(self, key: Hashable) -> None:
+        """One holder less: after the last, the next to ask finds it made anew."""
+        with self._lock:
+            thing, holders = self._held.pop(key)
+            if holders > 1:
+                self._held[key] = thing, holders - 1
+
+
 class Authority(metaclass=NoPublicConstructor):
     """What a capability may be made from: handed by the host to the capability it mints.
 
     ``folder`` is the storage folder of the capability's kind (None for other kinds),
     ``settings`` the validated settings of the actor it is granted to, ``facts`` the
-    descriptions of the pole by scope, for capabilities of the kind ``Facts``, and ``prepared`` what
-    ``Capability.prepare`` returned.
+    descriptions of the pole by scope, for capabilities of the kind ``Facts``, ``prepared`` what
+    ``Capability.prepare`` returned, and ``commons`` what the domain's capabilities hold together.
     """
 
-    __slots__ = ("actor", "facts", "folder", "prepared", "settings")
+    __slots__ = ("actor", "commons", "facts", "folder", "prepared", "settings")
 
     def __init__(
         self,
@@ -125,12 +154,14 @@ class Authority(metaclass=NoPublicConstructor):
         settings: object,
         facts: Mapping[str, object],
         prepared: object = None,
+        commons: Commons | None = None,
     ) -> None:
         self.actor = actor
         self.folder = folder
         self.settings = settings
         self.facts = facts
         self.prepared = prepared
+        self.commons = commons or Commons()
 
     def require_folder(self) -> Path:
         """The storage folder, made with mode 0700 where it does not exist yet."""

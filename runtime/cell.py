@@ -15,7 +15,7 @@ import trio
 
 from runtime.actor import Actor, Reading
 from runtime.blueprint import ActorPlan
-from runtime.capability import Authority, Capability
+from runtime.capability import Authority, Capability, Commons
 from runtime.channel import Inlet, Link, Outlet, Queue
 from runtime.histogram import Histogram
 from runtime.inlets import Inlets, queue_name
@@ -31,11 +31,19 @@ class ActorCell:
     """Everything of one actor that outlives its incarnations: queues, readings, connections.
 
     ``state`` is the folder below which storage folders lie, ``facts`` what capabilities of the
-    kind ``Facts`` may tell.
+    kind ``Facts`` may tell, ``commons`` what capabilities of the domain hold together.
     """
 
-    def __init__(self, plan: ActorPlan, *, state: Path, facts: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        plan: ActorPlan,
+        *,
+        state: Path,
+        facts: Mapping[str, object],
+        commons: Commons | None = None,
+    ) -> None:
         self.plan = plan
+        self._commons = commons or Commons()
         self._state = state
         self._facts = facts
         self.queues: dict[str, Queue[Any]] = {
@@ -107,6 +115,7 @@ class ActorCell:
             settings=self.plan.settings,
             facts=self._facts if kind.kind == "facts" else {},
             prepared=self._prepared.get(capability),
+            commons=self._commons,
         )
 
 

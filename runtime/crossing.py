@@ -24,7 +24,7 @@ import os
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Generic, TypeVar
 
@@ -120,6 +120,20 @@ class SendingEnd(Generic[M]):
     def put(self, frame: bytes) -> bool:
         """Send a frame, or keep it where the channel's policy is not to block. False where the
         sender has to wait."""
+        return self.put_all((frame,)) == 1
+
+    def put_all(self, frames: Sequence[bytes]) -> int:
+        """The same for several, oldest first: how many it took. They go in one piece, because each
+        may wake the receiver."""
+        taken = 0
+        for frame in frames:
+            if not self._put(frame):
+                break
+            taken += 1
+        self._send_waiting()
+        return taken
+
+    def _put(self, frame: bytes) -> bool:
         if self._has_room():
             self._accepted += 1
             self._transmit(frame)
@@ -176,7 +190,7 @@ class SendingEnd(Generic[M]):
         self._grants.clear()
         self._up, self._search = True, _MarkerSearch(marker)
         self._credits = self.window
-        self._write(marker)
+        self._outgoing.add(marker)
         self._go_on()
         self._wake.set()
 
@@ -211,31 +225,28 @@ class SendingEnd(Generic[M]):
     def _transmit(self, frame: bytes) -> None:
         self._credits -= 1
         self._high_water = max(self._high_water, self.window - self._credits)
-        # Two writes where one would do for what is small.
-        if len(frame) < 4096:
-            self._write(_LENGTH.pack(len(frame)) + frame)
-        else:
-            self._write(_LENGTH.pack(len(frame)))
-            self._write(frame)
+        self._outgoing.add(_LENGTH.pack(len(frame)), frame)
 
-    def _write(self, data: bytes) -> None:
-        self._outgoing.add(data)
-        self._flush()
+    def _send_waiting(self) -> None:
+        """Send what the socket takes now; ``run`` sends the rest."""
+        if self._outgoing:
+            self._flush()
         if self._outgoing:
             self._wake.set()
 
     def _flush(self) -> None:
         try:
-            if self._outgoing.flush():
+            if self._outgoing.flush() and self._movement:
                 self._movement.unpark_all()
         except OSError:  # the pole has gone, and with it both ends
             self._up = False
-        if not self._outgoing:
+        if self._waiters and not self._outgoing:
             self._waiters.unpark_all()
 
     def _go_on(self) -> None:
         while self._held and self._up and self._credits > 0:
             self._transmit(self._held.popleft())
+        self._send_waiting()
         self._movement.unpark_all()
         self._waiters.unpark_all()
 

@@ -21,6 +21,7 @@ import trio
 from runtime.actor import READING_MAX
 from runtime.blueprint import ActorPlan, Blueprint, ChannelPlan, Isolation
 from runtime.border import BorderCodec
+from runtime.capability import Commons
 from runtime.cell import ActorCell, actor_at_work
 from runtime.channel import Link, Queue
 from runtime.crossing import ReceivingEnd, SendingEnd
@@ -84,8 +85,9 @@ class DomainHost:
         self.blueprint = blueprint
         self.domain = domain
         self.plans = blueprint.plans_of(domain)
+        commons = Commons()
         self.cells = {
-            plan.name: ActorCell(plan, state=blueprint.pole.state, facts=facts)
+            plan.name: ActorCell(plan, state=blueprint.pole.state, facts=facts, commons=commons)
             for plan in self.plans
         }
         self._on_crash = on_crash

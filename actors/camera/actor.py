@@ -6,6 +6,7 @@ __all__ = ["Camera", "CameraSettings"]
 
 import random
 import time
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import ClassVar, Literal
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ import msgspec
 import trio
 
 from actors.camera.credentials import CredentialFile
-from actors.camera.link import CameraLink, CameraOutage, CameraStream
+from actors.camera.link import CameraLink, CameraOutage, CameraStream, LiveStream
 from actors.camera.messages import EncodedPacket, Interruption
 from runtime import (
     Actor,
@@ -32,7 +33,10 @@ from runtime.errors import BorderRefused
 from runtime.specification import Backoff
 
 _SCHEMES = ("file", "rtsp", "rtsps", "v4l2")
-_MOST_AT_ONCE = 32
+_MOST_AT_ONCE = 16
+"""Packets; half of what may be under way to a receiver (``runtime.crossing``)."""
+_BREATH = 0.05
+"""Seconds for receivers to take so many, where a live stream has more of them ready."""
 _JUMP = 10.0
 
 
@@ -106,7 +110,9 @@ class Camera(Actor, domain=Domain.CAPTURE):
         self._failures = 0
         self._after: Interruption | None = Interruption.STARTED
         self._chance = random.Random()
-        self._ways = (_Way(self.for_crowd), _Way(self.for_security))
+        self._ways = tuple(
+            _Way(outlet, self.packets_lost) for outlet in (self.for_crowd, self.for_security)
+        )
         # Only a file waits for its receivers; a street doesn't.
         self._may_wait = self.settings.is_file and self.settings.pace == "fast"
 
@@ -137,7 +143,7 @@ class Camera(Actor, domain=Domain.CAPTURE):
                 self.log.warning("camera outage", reason=str(outage), retry_in=round(delay, 1))
                 await trio.sleep(delay)
 
-    async def _forward(self, stream: CameraStream) -> None:
+    async def _forward(self, stream: CameraStream | LiveStream) -> None:
         """Hand a stream on until it ends."""
         self._session += 1
         paced = self.settings.is_file and self.settings.pace == "real-time"
@@ -146,67 +152,93 @@ class Camera(Actor, domain=Domain.CAPTURE):
         seen = corrupt = 0
         while True:
             try:
-                packets = await self.blocking(stream.read, self._session, self._sequence, batch)
+                if isinstance(stream, LiveStream):
+                    packets = await stream.receive(
+                        self._session, self._sequence, batch, self.blocking
+                    )
+                else:
+                    packets = await self.blocking(stream.read, self._session, self._sequence, batch)
             finally:
                 self.corrupt_packets.add(stream.corrupt - corrupt)
                 corrupt = stream.corrupt
             if not packets:
                 break
             self._failures = 0
-            for packet in packets:
-                if paced:
-                    await trio.sleep_until(pacer.due(packet, trio.current_time()))
-                    # It was read ahead of its time.
-                    packet = msgspec.structs.replace(
-                        packet, captured_at=time.time_ns() // 1000, boottime=boottime()
+            if paced:
+                await trio.sleep_until(pacer.due(packets[0], trio.current_time()))
+                # It was read ahead of its time.
+                packets = [
+                    msgspec.structs.replace(
+                        packets[0], captured_at=time.time_ns() // 1000, boottime=boottime()
                     )
-                if self._after is not None:
-                    packet = msgspec.structs.replace(packet, after=self._after)
-                    self._after = None
-                await self._send(packet)
-                seen += 1
+                ]
+            if self._after is not None:
+                packets[0] = msgspec.structs.replace(packets[0], after=self._after)
+                self._after = None
+            for together in ((one,) for one in packets) if self._may_wait else (packets,):
+                await self._send(together)
+            seen += len(packets)
+            if len(packets) == _MOST_AT_ONCE and not self._may_wait:
+                await trio.sleep(_BREATH)
         if not seen:
             raise CameraOutage(
                 f"the camera ({self.settings.source.public}) shows no pictures",
                 Interruption.UNREADABLE,
             )
 
-    async def _send(self, packet: EncodedPacket) -> None:
-        try:
-            for way in self._ways:
-                self.packets_lost.add(not await way.take(packet, waiting=self._may_wait))
-        except BorderRefused as refusal:
+    async def _send(self, packets: Sequence[EncodedPacket]) -> None:
+        refusal: BorderRefused | None = None
+        for way in self._ways:
+            try:
+                await way.take(packets, waiting=self._may_wait)
+            except BorderRefused as refused:
+                refusal, packets = refused, packets[: way.taken]
+        self._sequence += len(packets)
+        self.packets.add(len(packets))
+        if refusal is not None:
             raise CameraOutage(
                 f"the camera ({self.settings.source.public}) sends what cannot be handed on: "
                 f"{refusal}",
                 Interruption.UNREADABLE,
             ) from None
-        self._sequence += 1
-        self.packets.add()
 
 
 class _Way:
     """One of the two ways that packets go. Where its queue is full, it lets everything go by up to
     the next key picture, because a decoder can use nothing else, so that the other way flows on."""
 
-    def __init__(self, outlet: Outlet[EncodedPacket]) -> None:
+    def __init__(self, outlet: Outlet[EncodedPacket], lost: Reading) -> None:
         self._outlet = outlet
+        self._lost = lost
         self._is_broken = False
+        self.taken = 0
+        """How many of the latest packets were handed on or let go by."""
 
-    async def take(self, packet: EncodedPacket, *, waiting: bool) -> bool:
-        """Hand a packet on, ``waiting`` for room if need be. False where it was let go by."""
-        if waiting:
-            await self._outlet.send(packet)
-            return True
-        if self._is_broken and not packet.key:
-            return False
-        try:
-            self._outlet.send_nowait(packet)
-        except trio.WouldBlock:
-            self._is_broken = True
-            return False
-        self._is_broken = False
-        return True
+    async def take(self, packets: Sequence[EncodedPacket], *, waiting: bool) -> None:
+        """Hand packets on, ``waiting`` for room if need be. Raises BorderRefused at the first that
+        can't be; those before it have been taken then."""
+        self.taken, at_once = 0, len(packets)
+        while self.taken < len(packets):
+            packet = packets[self.taken]
+            try:
+                if waiting:
+                    await self._outlet.send(packet)
+                    sent = 1
+                elif self._is_broken and not packet.key:
+                    sent = 0
+                else:
+                    some = packets[self.taken : self.taken + at_once]
+                    sent = self._outlet.send_batch_nowait(some)
+                    self._is_broken = sent < len(some)
+            except BorderRefused:
+                if waiting or at_once == 1:
+                    raise
+                at_once = 1  # one of them it was, and none was sent
+                continue
+            self.taken += sent
+            if self._is_broken:  # for this one there is no room
+                self._lost.add()
+                self.taken += 1
 
 
 class _Pacer:

@@ -6,19 +6,25 @@ __all__ = ["CameraLink", "CameraOutage", "CameraStream"]
 
 import errno
 import ipaddress
+import socket
+import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 import av
 import av.error
 import av.logging
+import trio
 
 from actors.camera.credentials import CredentialFile, CredentialTrouble
 from actors.camera.messages import EncodedPacket, Interruption, StreamHeader
+from actors.camera.rtsp import Credentials, RtspConnection, RtspRefused, RtspTrouble
+from actors.camera.rtsp_stream import NoVideo, RtspStream
+from actors.camera.sdp import UnknownVideo
 from runtime import Authority, Capability, Network, Reach, SmartpoleError, SourceAddress
 from runtime.clock import boottime
 
@@ -32,13 +38,11 @@ _PORTS = {"rtsp": 554, "rtsps": 322}
 """RFC 7826, 19.1."""
 _FORMATS = {"v4l2": "v4l2"}
 _OPTIONS = {
-    # One connection for everything, so that no packet is lost on the way; and no second of waiting
-    # at each connection for a frame rate that nobody needs.
-    "rtsp": {"rtsp_transport": "tcp", "fpsprobesize": "0"},
-    "rtsps": {"rtsp_transport": "tcp", "fpsprobesize": "0"},
     # A playlist posing as a film must not reach the network.
     "file": {"protocol_whitelist": "file"},
 }
+
+Blocking: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
 
 
 class CameraOutage(SmartpoleError):
@@ -82,14 +86,15 @@ class CameraLink(Capability, kind=Network("cameras"), rights="connect to the con
         self._credentials = settings.credentials
         self._timeout = float(settings.timeout)
 
-    def open(self) -> CameraStream:
+    def open(self) -> CameraStream | LiveStream:
         """Connect. Blocks for as long as the timeout; raises CameraOutage."""
+        if self._source.scheme.startswith("rtsp"):
+            return self._connect()
         source = self._source
-        address = self._address()
         began = time.monotonic()
         try:
             container = av.open(
-                address,
+                source.rest,
                 format=_FORMATS.get(source.scheme),
                 options=_OPTIONS.get(source.scheme, {}),
                 timeout=(self._timeout, self._timeout),
@@ -99,14 +104,8 @@ class CameraLink(Capability, kind=Network("cameras"), rights="connect to the con
             # The message of FFmpeg's error quotes the address and is left out. Where a camera is
             # silent, FFmpeg sometimes complains of what it said instead.
             silent = time.monotonic() - began >= self._timeout
-            why = "it did not answer in time" if silent else _reason(error, source.scheme)
-            refused = isinstance(
-                error, (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
-            )
-            raise CameraOutage(
-                f"the camera ({source.public}) can't be opened: {why}",
-                Interruption.REFUSED if refused else Interruption.UNREACHABLE,
-            ) from None
+            why = "it did not answer in time" if silent else _reason(error)
+            raise CameraOutage(f"the camera ({source.public}) can't be opened: {why}") from None
         if not container.streams.video:
             container.close()
             raise CameraOutage(
@@ -120,18 +119,38 @@ class CameraLink(Capability, kind=Network("cameras"), rights="connect to the con
             )
         return CameraStream(container, source)
 
-    def _address(self) -> str:
-        """What FFmpeg is given, credentials and all."""
+    def _connect(self) -> LiveStream:
         source = self._source
-        if not source.scheme.startswith("rtsp"):
-            return source.rest
-        if self._credentials is None:
-            return str(source)
+        credentials = None
+        if self._credentials is not None:
+            try:
+                credentials = Credentials.from_address(self._credentials.read())
+            except CredentialTrouble as trouble:
+                raise CameraOutage(str(trouble), Interruption.REFUSED) from None
+        address = urlsplit(source)
         try:
-            credentials = self._credentials.read()
-        except CredentialTrouble as trouble:
-            raise CameraOutage(str(trouble), Interruption.REFUSED) from None
-        return f"{source.scheme}://{credentials}{source.rest.removeprefix('//')}"
+            connection = RtspConnection(
+                address.hostname or "",
+                address.port or _PORTS[source.scheme],
+                secure=source.scheme == "rtsps",
+                credentials=credentials,
+                timeout=self._timeout,
+            )
+            try:
+                stream = RtspStream(connection, str(source))
+            except BaseException:
+                connection.close()
+                raise
+            return LiveStream(stream, source, self._timeout)
+        except NoVideo:
+            what, kind = "sends no video", Interruption.UNREADABLE
+        except UnknownVideo:
+            what, kind = "sends a kind of video that is not known here", Interruption.UNREADABLE
+        except (OSError, UnicodeError, RtspRefused, RtspTrouble) as error:
+            what = f"can't be opened: {_reason(error)}"
+            is_refused = isinstance(error, RtspRefused) and error.status in (401, 403)
+            kind = Interruption.REFUSED if is_refused else Interruption.UNREACHABLE
+        raise CameraOutage(f"the camera ({source.public}) {what}", kind)
 
 
 def _is_number(host: str) -> bool:
@@ -142,8 +161,62 @@ def _is_number(host: str) -> bool:
     return True
 
 
+class LiveStream:
+    """A camera's on the network, from opening to its end: read where everything else waits, too."""
+
+    def __init__(self, stream: RtspStream, source: SourceAddress, timeout: float) -> None:
+        self._stream = stream
+        self._source = source
+        self._timeout = timeout
+        self.seconds_per_tick = stream.seconds_per_tick
+
+    @property
+    def corrupt(self) -> int:
+        """Packets that are missing or could not be used."""
+        return self._stream.corrupt
+
+    async def receive(
+        self, session: int, sequence: int, at_most: int, blocking: Blocking
+    ) -> list[EncodedPacket]:
+        """The next packets, numbered from ``sequence``; an empty list at the end of the stream.
+
+        Waits until there is one, and no longer than a fifth of a second for more; ``blocking`` runs
+        what takes longer than a loop may. Raises CameraOutage where the stream breaks.
+        """
+        stream = self._stream
+        silent_at = trio.current_time() + self._timeout
+        await trio.sleep(stream.rest)
+        try:
+            while True:
+                stream.fetch(at_most)
+                if stream.is_unknown:
+                    await blocking(stream.look)
+                packets = stream.take(session, sequence, at_most)
+                if packets or stream.is_over:
+                    return packets
+                with trio.move_on_at(silent_at) as waiting:
+                    await trio.lowlevel.wait_readable(stream.fileno())
+                if waiting.cancelled_caught:
+                    raise TimeoutError
+        except RtspTrouble:
+            raise CameraOutage(
+                f"the camera ({self._source.public}) sends nothing that can be read",
+                Interruption.UNREADABLE,
+            ) from None
+        except OSError as error:
+            is_silent = isinstance(error, TimeoutError)
+            raise CameraOutage(
+                f"the camera ({self._source.public}) broke off: {_reason(error)}",
+                Interruption.SILENT if is_silent else Interruption.BROKE_OFF,
+            ) from None
+
+    def close(self) -> None:
+        """Blocks for a moment."""
+        self._stream.close()
+
+
 class CameraStream:
-    """One connection, from opening to its end."""
+    """A film's or a device's, from opening to its end."""
 
     def __init__(self, container: av.container.InputContainer, source: SourceAddress) -> None:
         self._container = container
@@ -164,7 +237,7 @@ class CameraStream:
     def read(self, session: int, sequence: int, at_most: int) -> list[EncodedPacket]:
         """The next packets, numbered from ``sequence``; an empty list at the end of the stream.
 
-        Blocks until there is one, and then no longer than a tenth of a second: those that come
+        Blocks until there is one, and then no longer than a fifth of a second: those that come
         until then are gathered. Raises CameraOutage where the stream breaks.
         """
         if self._failure is not None:
@@ -206,7 +279,7 @@ class CameraStream:
                     ) from None
                 continue
             except (av.error.FFmpegError, OSError) as error:
-                why = _reason(error, self._source.scheme)
+                why = _reason(error)
                 silent = isinstance(error, (av.error.ExitError, TimeoutError))
                 raise CameraOutage(
                     f"the camera ({self._source.public}) broke off: {why}",
@@ -259,11 +332,11 @@ class CameraStream:
 
 
 _BY_ERROR: tuple[tuple[type[Exception], str], ...] = (
-    (av.error.HTTPUnauthorizedError, "it refuses these credentials"),
-    (av.error.HTTPForbiddenError, "it refuses these credentials"),
-    (av.error.HTTPNotFoundError, "it has no stream under this path"),
     (av.error.ExitError, "it did not answer in time"),
     (av.error.EOFError, "its stream ended"),
+    (socket.gaierror, "its name is not known, or there is no network"),
+    (UnicodeError, "its name is not known, or there is no network"),
+    (ssl.SSLError, "it speaks no TLS that is known here"),
     (FileNotFoundError, "there is no such file or device"),
     (IsADirectoryError, "it is a folder"),
     (PermissionError, "this user may not open it"),
@@ -271,6 +344,11 @@ _BY_ERROR: tuple[tuple[type[Exception], str], ...] = (
     (ConnectionError, "it hung up"),
     (TimeoutError, "it did not answer in time"),
 )
+_BY_STATUS = {
+    401: "it refuses these credentials",
+    403: "it refuses these credentials",
+    404: "it has no stream under this path",
+}
 _BY_NUMBER = {
     errno.EBUSY: "another program uses it",
     errno.EHOSTUNREACH: "there is no way to this host",
@@ -280,17 +358,18 @@ _BY_NUMBER = {
 }
 
 
-def _reason(error: Exception, scheme: str) -> str:
+def _reason(error: Exception) -> str:
     """Why, in words that hold no address."""
+    if isinstance(error, RtspRefused):
+        return _BY_STATUS.get(error.status, f"it answers with status {error.status}")
+    if isinstance(error, RtspTrouble):
+        return "what it answers is no video stream"
     for kind, text in _BY_ERROR:
         if isinstance(error, kind):
             return text
     number = getattr(error, "errno", None)
     if number in _BY_NUMBER:
         return _BY_NUMBER[number]
-    if number == errno.EIO and scheme.startswith("rtsp"):
-        return "its name is not known, or there is no network"
     if isinstance(error, av.error.InvalidDataError):
-        is_live = scheme.startswith("rtsp")
-        return "what it answers is no video stream" if is_live else "it holds no video"
+        return "it holds no video"
     return type(error).__name__

@@ -6,7 +6,7 @@ __all__ = ["CrowdCounter", "CrowdSettings"]
 
 import math
 import time
-from collections.abc import Sequence
+from collections import deque
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -159,8 +159,14 @@ class CrowdCounter(Actor, domain=Domain.CROWD):
 
     async def run(self) -> None:
         async for batch in self.packets.batches(_BATCH):
-            for count in await self.blocking(self._look, batch):
-                await self.counts.send(count)
+            waiting = deque(batch)
+            while waiting:
+                # A count goes on as soon as it is there. Going to the thread and back for each
+                # packet would cost more than decoding it.
+                for count in await self.blocking(self._look, waiting):
+                    await self.counts.send(count)
+                # No crash may have them counted again.
+                self.packets.acknowledge(keep=len(waiting))
 
     def _load(self) -> PeopleCounter:
         if self.models.lacking:
@@ -181,12 +187,13 @@ class CrowdCounter(Actor, domain=Domain.CROWD):
             age_bands=self.settings.age_bands,
         )
 
-    def _look(self, packets: Sequence[EncodedPacket]) -> list[PictureCount]:
-        """Decode packets and count who is seen; runs in a worker thread."""
-        counts = []
+    def _look(self, packets: deque[EncodedPacket]) -> list[PictureCount]:
+        """Decode packets, taking them away, until one has shown who is there, and count them; runs
+        in a worker thread."""
+        counts: list[PictureCount] = []
         skipped = self._decoder.skipped
-        for packet in packets:
-            for picture in self._decoder.feed(packet):
+        while packets and not counts:
+            for picture in self._decoder.feed(packets.popleft()):
                 try:
                     if time.time() - picture.captured_at / 1e6 > self.settings.late:
                         self.pictures_late.add()

@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["InferenceModels", "PeopleCounter"]
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -46,7 +46,8 @@ class _ModelSettings(Protocol):
 class InferenceModels(
     Capability, kind=Models("inference"), rights="use the bytes of verified models"
 ):
-    """The models' bytes, checked against the manifest before the domain's walls stand."""
+    """The models, checked against the manifest before the domain's walls stand, and opened inside
+    them: once for all actors of the domain that use them alike."""
 
     @classmethod
     def reach(cls, settings: Any) -> Reach:
@@ -64,17 +65,24 @@ class InferenceModels(
     def prepare(cls, authority: Authority) -> PreparedModels:
         """Read and verify the models, and load all that decoding and inference load late."""
         settings: _ModelSettings = authority.settings  # type: ignore[assignment]
+        folder = settings.models
+
+        def prepared() -> PreparedModels:
+            made = PreparedModels(folder, PeopleFinder.MODELS)
+            warm_up()
+            return made
+
         try:
-            prepared = PreparedModels(settings.models, PeopleFinder.MODELS)
+            return authority.commons.take((PreparedModels, folder), prepared)
         except ModelError as error:
             raise Unrecoverable(str(error)) from None
-        warm_up()
-        return prepared
 
     def __init__(self, authority: Authority) -> None:
         if not isinstance(authority.prepared, PreparedModels):
             raise Unrecoverable("the models have not been prepared before the domain was confined")
         self._prepared = authority.prepared
+        self._commons = authority.commons
+        self._held: list[Hashable] = []
 
     @property
     def arena(self) -> Arena | None:
@@ -85,9 +93,33 @@ class InferenceModels(
     def lacking(self) -> str:
         return self._prepared.lacking
 
-    def take(self, name: str) -> bytes:
-        """The bytes of a model: whoever opened it has no use for them any more."""
-        return self._prepared.take(name)
+    def sessions(self, providers: Sequence[Provider], threads: int) -> Mapping[str, Session]:
+        """Each model, open. Actors that ask for the same are given the same: a session keeps
+        nothing of a picture, since the arena is one's alone and overwritten (``Arena.in_use``).
+
+        Raises ``ModelError`` where a model can't run on any of ``providers``.
+        """
+        key = (Session, self._prepared.folder, tuple(providers), threads)
+        manifest = shipped_manifest()
+
+        def opened(name: str) -> Session:
+            # The bytes go when the session stands: nobody has a use for them any more.
+            return open_session(
+                self._prepared.take(name),
+                providers=providers,
+                intra_op_threads=threads,
+                arena=self.arena,
+                spec=manifest.models[name],
+            )
+
+        sessions = self._commons.take(key, lambda: {n: opened(n) for n in PeopleFinder.MODELS})
+        self._held.append(key)
+        return sessions
+
+    def close(self) -> None:
+        """Sessions that no other actor uses are not given to the next incarnation."""
+        while self._held:
+            self._commons.give_back(self._held.pop())
 
 
 class PeopleCounter:
@@ -112,29 +144,15 @@ class PeopleCounter:
         self._arena = models.arena
         self._region = region or Region()
         self._age_bands = age_bands
-        manifest = shipped_manifest()
-        self.providers: dict[str, Provider] = {}
-        """By model: where it really runs."""
-
-        def session(name: str) -> Session:
-            opened = open_session(
-                models.take(name),
-                providers=providers,
-                intra_op_threads=threads,
-                arena=self._arena,
-                spec=manifest.models[name],
-            )
-            self.providers[name] = opened.provider
-            return opened
-
         try:
-            self._finder = PeopleFinder.opened(
-                session,
-                search=search,
-                allocate=self.memory.allocate,
-            )
+            sessions = models.sessions(providers, threads)
         except ModelError as error:
             raise Unrecoverable(str(error)) from None
+        self.providers = {name: session.provider for name, session in sessions.items()}
+        """By model: where it really runs."""
+        self._finder = PeopleFinder.opened(
+            sessions.__getitem__, search=search, allocate=self.memory.allocate
+        )
 
     def count(self, rgb: NDArray[np.uint8]) -> tuple[AttributeCount, ...]:
         """How many people share each combination of attributes (guideline 6.1(3)).

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 __all__ = ["PictureMemory"]
 
-from typing import ClassVar
+import weakref
+from typing import Any, ClassVar
 
 from models import Arena
 from runtime.memory import BufferPool, Lease, LockedMemory, Protection, protect
@@ -23,8 +24,7 @@ class PictureMemory:
     def __init__(self, *, picture: int = 0) -> None:
         """``picture``: bytes of one, where that is known already. Larger ones get theirs."""
         self._pictures = BufferPool(picture, count=1 if picture else 0)
-        self._tensors: list[Protection] = []
-        self._sizes: list[int] = []
+        self._made: list[tuple[weakref.ref[Any], Protection, int]] = []
         self._arena_locked = 0
         self._arena_protection = Protection(True, True, True)
 
@@ -33,11 +33,11 @@ class PictureMemory:
         return self._pictures.lease(size)
 
     def allocate(self, size: int) -> memoryview:
-        """Room for a detector's input (``models.Allocate``)."""
+        """Room for a detector's input (``models.Allocate``), as long as a view of it is kept."""
         made = LockedMemory(size)
-        self._tensors.append(made.protection)
-        self._sizes.append(size)
-        return memoryview(made.block()).cast("B")
+        block = made.block()
+        self._made.append((weakref.ref(block), made.protection, size))
+        return memoryview(block).cast("B")
 
     def lock(self, arena: Arena) -> None:
         """Lock what the arena is seen to use; it grows with the first pictures of a size."""
@@ -48,15 +48,20 @@ class PictureMemory:
     @property
     def lacking(self) -> str:
         """What the kernel refused, for people; empty where nothing was."""
-        found = (self._pictures.protection(), *self._tensors, self._arena_protection)
+        made = (protection for protection, _ in self._in_use())
+        found = (self._pictures.protection(), *made, self._arena_protection)
         return next((one.lacking for one in found if one.lacking), "")
 
     @property
     def unlocked(self) -> int:
         """Bytes that may be swapped out."""
-        tensors = zip(self._tensors, self._sizes, strict=True)
         return (
             self._pictures.statistics().unlocked
-            + sum(size for made, size in tensors if not made.locked)
+            + sum(size for protection, size in self._in_use() if not protection.locked)
             + (0 if self._arena_protection.locked else self._arena_locked)
         )
+
+    def _in_use(self) -> list[tuple[Protection, int]]:
+        """What was allocated, without what a larger piece has replaced."""
+        self._made = [entry for entry in self._made if entry[0]() is not None]
+        return [(protection, size) for _, protection, size in self._made]

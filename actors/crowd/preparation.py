@@ -44,6 +44,7 @@ class PreparedModels:
 
     def __init__(self, folder: Path, names: Iterable[str]) -> None:
         """Raises ``ModelError`` for a model that is missing or not the manifest's."""
+        self.folder = folder
         store = ModelStore(folder)
         self._digests: dict[str, str] = {}
         self._maps: Mapping[str, mmap.mmap] = {name: self._map(store, name) for name in names}

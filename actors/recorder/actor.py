@@ -4,10 +4,10 @@ from __future__ import annotations
 
 __all__ = ["Recorder", "RecorderSettings"]
 
+import math
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -37,11 +37,10 @@ _QUIET = 2.0
 _PICTURES_LATE = 4
 """Without a packet for so long, or for the time of so many pictures, the segment is closed: an
 outage may be long, and what is in memory only would be lost if the power failed."""
-_TICK = 0.25
-"""Seconds between looks at what should be sealed by now."""
 _GATHER = 0.25
-"""Seconds for which packets are gathered: a thread that takes each by itself would cost more than
-what it does."""
+"""Seconds for which packets are gathered, and between looks at what should be sealed by now."""
+_QUICK = 0.1
+"""Seconds in which a quick disk has taken what all cameras sent meanwhile."""
 _LOOK_AT_KEYS = 60.0
 _PATIENCE = Backoff(first=1, longest=30)
 
@@ -122,12 +121,58 @@ class Recorder(Actor, domain=Domain.SECURITY):
     async def run(self) -> None:
         async with trio.open_nursery() as watching:
             watching.start_soon(self._watch_keys)
-            async with trio.open_nursery() as cameras:
-                for sender, packets in self.packets.items():
-                    cameras.start_soon(self._serve, sender, packets, cameras.cancel_scope)
+            await self._record()
             watching.cancel_scope.cancel()
-        if self._failure is not None:
-            raise self._failure
+
+    async def _record(self) -> None:
+        """Write what the cameras send, several times a second, until the last of them has ended."""
+        intakes = [_Intake(self._recordings[sender], it) for sender, it in self.packets.items()]
+        took = 0.0
+        while intakes:
+            began = trio.current_time()
+            due = [intake for intake in intakes if intake.take(began)]
+            await self._write(due, together=took <= _QUICK)
+            took = trio.current_time() - began
+            for intake in due:
+                self._conclude(intake, began + took)
+            if faults := [intake.fault for intake in due if intake.fault is not None]:
+                for intake in intakes:
+                    if intake.fault is None:
+                        intake.packets.exonerate()
+                raise faults[0]
+            intakes = [intake for intake in intakes if not intake.is_over]
+            if not any(intake.has_more for intake in intakes):
+                await trio.sleep(max(0.0, _GATHER - took))
+
+    async def _write(self, intakes: Sequence[_Intake], *, together: bool) -> None:
+        """Have the work done. One thread does all of it where the disk is quick, because each hop
+        from thread to thread costs as much as what is done there. Where it is not, each camera has
+        its own, so that the disk gets their syncs at the same time."""
+
+        def work_all() -> None:
+            for intake in intakes:
+                intake.work()
+
+        if together:
+            await self.blocking(work_all)
+            return
+        async with trio.open_nursery() as nursery:
+            for intake in intakes:
+                nursery.start_soon(self.blocking, intake.work)
+
+    def _conclude(self, intake: _Intake, now: float) -> None:
+        """Hand back what is safe, however the work ended."""
+        trouble = intake.trouble
+        if trouble is not None:
+            intake.tries += 1
+            delay = _PATIENCE.delay(intake.tries, self._chance)
+            intake.again_at = now + delay
+            self.log.error("recording interrupted", reason=str(trouble), retry_in=round(delay, 1))
+        elif intake.fault is None and intake.tries:
+            self.log.info("recording goes on", tries=intake.tries)
+            intake.tries = 0
+        if intake.fault is None:
+            self._account(intake.recording, intake.packets)
 
     async def stop(self) -> None:
         for sender, packets in self.packets.items():
@@ -146,62 +191,6 @@ class Recorder(Actor, domain=Domain.SECURITY):
             )
         finally:
             self._account(recording, packets)
-
-    async def _serve(
-        self, sender: Sender, packets: Inlet[EncodedPacket], everything: trio.CancelScope
-    ) -> None:
-        """Record one camera. What fails here ends the incarnation, and is no other's fault."""
-        try:
-            await self._record(self._recordings[sender], packets)
-        except Exception as error:
-            self._failure = self._failure or error
-            for other, others in self.packets.items():
-                if other != sender:
-                    others.exonerate()
-            everything.cancel()
-
-    async def _record(self, recording: Recording, packets: Inlet[EncodedPacket]) -> None:
-        batches = packets.batches()
-        latest = trio.current_time()
-        while True:
-            batch: Sequence[EncodedPacket] | None = ()
-            with trio.move_on_after(_TICK):
-                batch = await anext(batches, None)
-            if batch is None:
-                break
-            now = trio.current_time()
-            if batch:
-                latest = now
-                recording.accept(batch)
-            quiet = max(_QUIET, _PICTURES_LATE * recording.step)
-            is_quiet = now - latest >= quiet
-            await self._persist(
-                recording.close if is_quiet else recording.write, recording, packets
-            )
-            if batch and not packets.statistics().waiting:
-                await trio.sleep(_GATHER)
-        await self._persist(partial(recording.close, for_good=True), recording, packets)
-
-    async def _persist(
-        self, work: Callable[[], None], recording: Recording, packets: Inlet[EncodedPacket]
-    ) -> None:
-        """Do it, however long the disk refuses; then hand back what is safe."""
-        tries = 0
-        while True:
-            try:
-                await self.blocking(work)
-                break
-            except StorageTrouble as trouble:
-                tries += 1
-                delay = _PATIENCE.delay(tries, self._chance)
-                self.log.error(
-                    "recording interrupted", reason=str(trouble), retry_in=round(delay, 1)
-                )
-                self._account(recording, packets)
-                await trio.sleep(delay)
-        if tries:
-            self.log.info("recording goes on", tries=tries)
-        self._account(recording, packets)
 
     def _account(self, recording: Recording, packets: Inlet[EncodedPacket]) -> None:
         packets.acknowledge(keep=recording.unsafe)
@@ -228,3 +217,62 @@ class Recorder(Actor, domain=Domain.SECURITY):
         if ahead * 86_400 < self.settings.keys_ahead and ahead != self._warned_of:
             self.log.warning("public keys run out", days=ahead)
             self._warned_of = ahead
+
+
+class _Intake:
+    """One camera's way from its queue into its recording. What fails here is no other camera's
+    fault: it is kept for the actor to see to."""
+
+    def __init__(self, recording: Recording, packets: Inlet[EncodedPacket]) -> None:
+        self.recording = recording
+        self.packets = packets
+        self.tries = 0
+        """How often in a row the disk has refused."""
+        self.again_at = -math.inf
+        self.trouble: StorageTrouble | None = None
+        self.fault: Exception | None = None
+        self._has_ended = False
+        self._latest: float | None = None
+        self._is_quiet = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of it is in a file for good."""
+        return self._has_ended and self.trouble is None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether packets wait that could be taken now."""
+        return self.packets.has_waiting and self.trouble is None
+
+    def take(self, now: float) -> bool:
+        """Take over what waits. False where the disk has refused and is not to be tried yet; what
+        waits stays in the queue then, which is how the camera learns of it."""
+        if now < self.again_at:
+            return False
+        if self._latest is None:
+            self._latest = now
+        if self.trouble is None and not self._has_ended:
+            try:
+                if batch := self.packets.receive_batch_nowait():
+                    self._latest = now
+                    self.recording.accept(batch)
+            except trio.EndOfChannel:
+                self._has_ended = True
+        self._is_quiet = now - self._latest >= max(_QUIET, _PICTURES_LATE * self.recording.step)
+        return True
+
+    def work(self) -> None:
+        """Write it. Blocks."""
+        self.trouble = None
+        try:
+            if self._has_ended:
+                self.recording.close(for_good=True)
+            elif self._is_quiet:
+                self.recording.close()
+            else:
+                self.recording.write()
+        except StorageTrouble as trouble:
+            self.trouble = trouble
+        except Exception as fault:
+            self.fault = fault

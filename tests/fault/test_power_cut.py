@@ -21,7 +21,8 @@ from actors.recorder.files import stored_names
 from actors.recorder.index import PART
 from actors.recorder.signing import VerifyKey
 from actors.recorder.verify import Verification, verify
-from tests.cameras import RtspServer, make_film, rtsp_server_lacks
+from bench.rtsp_camera import RtspServer, rtsp_server_lacks
+from tests.cameras import make_film
 from tests.recording_pole import RecordingPole, configuration
 from tests.recordings import Manager
 

@@ -8,7 +8,8 @@ import pytest
 import structlog
 from structlog.typing import EventDict
 
-from tests.cameras import RtspServer, make_film, rtsp_server_lacks
+from bench.rtsp_camera import RtspServer, rtsp_server_lacks
+from tests.cameras import make_film
 
 
 @pytest.fixture

@@ -276,6 +276,19 @@ async def test_what_no_channel_carries_is_an_outage_not_a_crash(log: list[EventD
     assert bench.crowd.statistics().accepted == bench.security.statistics().accepted == 2
 
 
+async def test_what_was_read_with_what_no_channel_carries_is_handed_on(
+    log: list[EventDict],
+) -> None:
+    too_large = packet(300, size=8 * 1024 * 1024 + 1)
+    stream = FakeStream(packet(), packet(100), packet(200), too_large, packet(400))
+    bench = Bench(configure("rtsp://camera/1"), FakeLink(stream, *[CameraOutage("gone")] * 99))
+    await bench.run(5)
+    assert [packet.dts for packet in bench.packets] == [0, 100, 200]
+    assert "cannot be handed on" in outages(log)[0]
+    assert bench.crowd.statistics().accepted == bench.camera.packets.value == 3
+    assert bench.camera.packets_lost.value == 0
+
+
 async def test_corrupt_packets_add_up_over_connections() -> None:
     class Damaged(FakeStream):
         corrupt = 3
@@ -304,6 +317,62 @@ async def test_a_stuck_recorder_does_not_hold_up_the_crowd_system() -> None:
     assert taken(bench.security) == list(range(15))
     assert bench.camera.packets_lost.value == 25
     assert bench.camera.packets.value == 40
+
+
+class Street(FakeStream):
+    """A live stream that is read in batches, and a recorder that takes some after each."""
+
+    bench: Bench
+
+    def __init__(self, keys: list[bool], reads: list[tuple[int, int]]) -> None:
+        super().__init__(*(packet(number, key=key) for number, key in enumerate(keys)))
+        self._reads = iter(reads)
+        self.read_so_far = 0
+        self.recorded: list[int] = []
+        self.expected: list[int] = []
+        self._is_broken = False
+
+    def read(self, session: int, sequence: int, at_most: int) -> list[EncodedPacket]:
+        queue = self.bench.security
+        size, takes = next(self._reads, (0, 0))
+        self.recorded += [queue.take().sequence for _ in range(min(takes, len(queue._waiting)))]
+        queue.acknowledge()
+        room = queue.capacity - len(queue._waiting)
+        packets = super().read(session, sequence, min(size, at_most)) if size else []
+        for one in packets:  # what is to be let go by, one packet after the other
+            self._is_broken = self._is_broken and not one.key
+            if not self._is_broken:
+                if room:
+                    room -= 1
+                    self.expected.append(one.sequence)
+                else:
+                    self._is_broken = True
+        self.read_so_far += len(packets)
+        return packets
+
+
+@given(
+    keys=st.lists(st.booleans(), max_size=80),
+    reads=st.lists(st.tuples(st.integers(1, 20), st.integers(0, 12)), max_size=20),
+    room=st.integers(1, 10),
+)
+def test_however_packets_are_gathered_the_same_ones_are_let_go_by(
+    keys: list[bool], reads: list[tuple[int, int]], room: int
+) -> None:
+    async def play() -> None:
+        street = Street(keys, reads)
+        link = FakeLink(street, *[CameraOutage("gone")] * 99)
+        street.bench = bench = Bench(configure("rtsp://camera/1"), link, security_room=room)
+        with trio.move_on_after(100):
+            await bench.camera.start()
+            await bench.camera.run()
+        assert street.recorded + taken(bench.security) == street.expected
+        assert taken(bench.crowd) == list(range(street.read_so_far))
+        lost = street.read_so_far - len(street.expected)
+        assert bench.camera.packets_lost.value == lost
+        assert bench.camera.packets.value == street.read_so_far
+
+    trio.run(play, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
 async def test_a_recorder_with_room_again_goes_on_at_a_key_picture(film: Path) -> None:

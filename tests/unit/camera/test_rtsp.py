@@ -16,8 +16,8 @@ from trio.testing import wait_all_tasks_blocked
 from actors.camera.actor import Camera
 from actors.camera.messages import EncodedPacket, Interruption
 from actors.crowd.decoder import PictureDecoder
+from bench.rtsp_camera import RtspServer
 from runtime.pole import Pole
-from tests.cameras import RtspServer
 from tests.poles import (
     CrowdSink,
     Gathering,
@@ -241,6 +241,16 @@ async def test_passwords_work_and_appear_nowhere(
     written = "".join(capfd.readouterr())
     assert password not in written
     assert quoted not in written
+
+
+async def test_a_camera_that_asks_for_a_digest(tmp_path: Path, rtsp_server: Servers) -> None:
+    server = rtsp_server(user="viewer:tr33house", digest=True)
+    async with pole_on(tmp_path, server.address(), credentials="viewer:tr33house") as (
+        _,
+        _,
+        security,
+    ):
+        await security.until(lambda packets: len(packets) >= 3)
 
 
 async def test_an_unknown_path_is_told_apart(

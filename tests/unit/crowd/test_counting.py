@@ -16,8 +16,9 @@ from actors.crowd.bands import band_of
 from actors.crowd.counting import InferenceModels, PeopleCounter
 from actors.crowd.decoder import PictureDecoder
 from actors.crowd.messages import AgeBand, AttributeCount, Mask
+from actors.crowd.preparation import PreparedModels
 from actors.crowd.region import Region
-from models import ModelError, Search
+from models import ModelError, PeopleFinder, Search
 from runtime import Authority, Reach, Unrecoverable
 from tests.cameras import packets_of
 
@@ -225,7 +226,7 @@ def test_models_changed_after_they_were_verified_are_refused(
 ) -> None:
     for file in models_folder.glob("*.onnx"):
         shutil.copy(file, tmp_path)
-    models = minted(CrowdSettings(models=tmp_path))
+    models = PreparedModels(tmp_path, PeopleFinder.MODELS)
     assert models.take("gender") == (models_folder / "gender.onnx").read_bytes()
     with (tmp_path / "gender.onnx").open("r+b") as file:
         file.seek(1000)
@@ -241,9 +242,9 @@ def test_models_that_are_missing_are_told_before_anything_runs(tmp_path: Path) -
 
 def test_verified_models_take_no_memory(models_folder: Path) -> None:
     """Four times 43 MB would show."""
-    several = [minted(CrowdSettings(models=models_folder)) for _ in range(2)]
+    several = [PreparedModels(models_folder, PeopleFinder.MODELS) for _ in range(2)]
     before = resident_megabytes()
-    several += [minted(CrowdSettings(models=models_folder)) for _ in range(4)]
+    several += [PreparedModels(models_folder, PeopleFinder.MODELS) for _ in range(4)]
     for models in several:
         assert len(models.take("person")) > 10_000_000
     assert resident_megabytes() - before < 43

@@ -23,7 +23,8 @@ from actors.camera.footage import CARPHONE
 from actors.crowd.decoder import PictureDecoder
 from models import FaceDetector, ModelStore, Search, open_session
 from models.attributes import MASK_SIDE, MASK_SQUARE, MEAN, SCALE, chip
-from models.geometry import Square, crop_square
+from models.crop import crop_square
+from models.geometry import Square
 from models.person import MEAN as PERSON_MEAN
 from models.person import SCALE as PERSON_SCALE
 from models.picture import PictureInput

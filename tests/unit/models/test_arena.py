@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -83,6 +84,28 @@ def test_two_threads_take_turns() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_turns_go_in_the_order_of_asking() -> None:
+    """Who gives it back and asks again at once comes after those that wait."""
+    arena = Arena.of_process()
+    order: list[int] = []
+
+    def look(number: int) -> None:
+        with arena.in_use():
+            order.append(number)
+
+    threads = []
+    with arena.in_use():
+        for number in range(4):
+            threads.append(threading.Thread(target=look, args=(number,)))
+            threads[-1].start()
+            while len(arena._turns._waiting) <= number:
+                time.sleep(0.001)
+    look(4)
+    for thread in threads:
+        thread.join()
+    assert order == [0, 1, 2, 3, 4]
 
 
 def test_it_is_erased_after_an_error_too() -> None:

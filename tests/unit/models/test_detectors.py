@@ -20,7 +20,7 @@ from models import (
     PersonDetector,
 )
 from models.attributes import AGES, chip, is_turned_away
-from models.geometry import crop_square
+from models.crop import crop_square
 from models.picture import PictureInput
 
 

@@ -75,7 +75,15 @@ def packets_of(camera: int, groups: list[int] | None = None) -> list[EncodedPack
     ]
 
 
+@pytest.fixture(params=["one thread for all", "a thread for each"])
+def disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As quick as it is, or held for slow."""
+    if request.param == "a thread for each":
+        monkeypatch.setattr("actors.recorder.actor._QUICK", -1.0)
+
+
 @pytest.mark.real_time
+@pytest.mark.usefixtures("disk")
 async def test_each_camera_has_segments_of_its_own(tmp_path: Path, manager: Manager) -> None:
     supplies = {f"camera-{number}": packets_of(number) for number in range(5)}
     async with running_pole(tmp_path, *pole_of(tmp_path, manager, supplies)) as pole:
@@ -95,6 +103,7 @@ async def test_each_camera_has_segments_of_its_own(tmp_path: Path, manager: Mana
 
 
 @pytest.mark.real_time
+@pytest.mark.usefixtures("disk")
 async def test_a_crash_over_one_camera_costs_no_other_a_packet(
     tmp_path: Path, manager: Manager, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,8 @@ from actors.recorder.actor import Recorder
 from actors.recorder.chain import Gap, Segment, chain_files, lines_of, segment_name
 from actors.recorder.signing import VerifyKey
 from actors.recorder.verify import verify
-from tests.cameras import RtspServer, make_film, rtsp_server_lacks
+from bench.rtsp_camera import RtspServer, rtsp_server_lacks
+from tests.cameras import make_film
 from tests.poles import actor_status, eventually, running_pole
 from tests.recording_pole import CrowdSink
 from tests.recordings import Manager

@@ -1,6 +1,7 @@
 """Nobody can make a handle but the host."""
 
 import ast
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import runtime
 from runtime.capability import (
     Authority,
     Capability,
+    Commons,
     Facts,
     Models,
     Network,
@@ -112,3 +114,51 @@ def test_an_authority_makes_its_folder_private(tmp_path: Path) -> None:
         Authority._mint(actor="a", folder=None, settings=None, facts={}).require_folder()
     with pytest.raises(AttributeError):
         authority.extra = 1
+
+
+def test_commons_hold_a_thing_once_for_all_who_take_it() -> None:
+    commons, made = Commons(), list[object]()
+
+    def make() -> object:
+        made.append(object())
+        return made[-1]
+
+    first = commons.take("a", make)
+    assert commons.take("a", make) is first
+    assert commons.take("b", make) is not first
+    commons.give_back("a")
+    assert commons.take("a", make) is first
+    commons.give_back("a")
+    commons.give_back("a")
+    assert commons.take("a", make) is made[2]
+    assert len(made) == 3
+
+
+def test_what_could_not_be_made_for_the_commons_is_tried_anew() -> None:
+    commons = Commons()
+    with pytest.raises(OSError, match="gone"):
+        commons.take("a", _fail)
+    assert commons.take("a", lambda: 1) == 1
+    with pytest.raises(KeyError):
+        commons.give_back("b")
+
+
+def _fail() -> int:
+    raise OSError("gone")
+
+
+def test_commons_make_a_thing_once_for_threads_that_ask_together() -> None:
+    commons, together = Commons(), threading.Barrier(4)
+    found: list[object] = []
+
+    def ask() -> None:
+        together.wait()
+        found.append(commons.take("a", object))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert len(set(map(id, found))) == 1

@@ -537,6 +537,55 @@ async def test_batches_wait_for_more_and_wake_senders() -> None:
 # -- finishing ------------------------------------------------------------------------------------
 
 
+async def test_a_batch_is_sent_as_far_as_there_is_room() -> None:
+    queue = queue_of(capacity=3)
+    outlet, inlet = ends(queue)
+    assert outlet.send_batch_nowait([]) == 0
+    assert outlet.send_batch_nowait(notes(1, 2)) == 2
+    assert outlet.send_batch_nowait(notes(3, 4, 5)) == 1
+    assert outlet.send_batch_nowait(notes(6)) == 0
+    assert await take(inlet, 3) == [1, 2, 3]
+    assert counts(queue) == {"accepted": 3, "acknowledged": 2, "in_hand": 1}
+
+
+async def test_a_batch_to_several_stops_where_one_of_them_is_full() -> None:
+    wide, narrow = queue_of(capacity=9), queue_of(capacity=2)
+    assert outlet_to(wide, narrow).send_batch_nowait(notes(1, 2, 3, 4)) == 2
+    assert counts(wide) == counts(narrow) == {"accepted": 2, "waiting": 2}
+
+
+@pytest.mark.parametrize("queues", [1, 2])
+@pytest.mark.parametrize("crosses", [False, True])
+async def test_of_a_batch_with_one_at_fault_nothing_is_sent(queues: int, crosses: bool) -> None:
+    to = [queue_of() for _ in range(queues)]
+    outlet = outlet_to(*to, codec=BorderCodec(Note, places=()) if crosses else None)
+    with pytest.raises(ChannelMisuse):
+        outlet.send_batch_nowait([*notes(1), Other(number=2)])  # type: ignore[list-item]
+    if crosses:
+        with pytest.raises(BorderRefused):
+            outlet.send_batch_nowait([*notes(1), Note(number="2")])  # type: ignore[arg-type]
+    assert [counts(queue) for queue in to] == [{}] * queues
+
+
+@pytest.mark.parametrize("manual", [False, True])
+async def test_what_waits_is_taken_without_a_wait(manual: bool) -> None:
+    queue = queue_of(capacity=9, manual=manual)
+    outlet, inlet = ends(queue)
+    assert not inlet.has_waiting
+    assert list(inlet.receive_batch_nowait()) == []
+    outlet.send_batch_nowait(notes(1, 2, 3))
+    assert inlet.has_waiting
+    assert [note.number for note in inlet.receive_batch_nowait(2)] == [1, 2]
+    assert [note.number for note in inlet.receive_batch_nowait()] == [3]
+    assert queue.statistics().in_hand == (3 if manual else 1)
+    outlet.send_nowait(Note(number=4))
+    queue.finish()
+    assert [note.number for note in inlet.receive_batch_nowait()] == [4]
+    with pytest.raises(trio.EndOfChannel):
+        inlet.receive_batch_nowait()
+    assert queue.statistics().in_hand == (4 if manual else 0)
+
+
 async def test_finish_lets_the_receiver_drain_first() -> None:
     queue = queue_of(8)
     for note in notes(1, 2):

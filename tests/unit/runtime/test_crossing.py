@@ -6,6 +6,8 @@ bytes in any pieces, and sides that die in the middle of them, in ``test_crossin
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
@@ -157,6 +159,29 @@ async def test_a_receiver_grants_what_it_has_room_for_and_no_more(capacity: int)
                 answer += border.peer.read()
                 # One who reads nothing has never more before it than its queue and a window.
                 assert sent - taken <= capacity + window
+            nursery.cancel_scope.cancel()
+    assert border.violations == []
+
+
+async def test_a_batch_passes_as_far_as_there_are_credits_and_in_one_piece() -> None:
+    """A socket of packets shows what was given to it at once."""
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with near, far:
+        for end in (near, far):
+            end.setblocking(False)
+        border = Border(near, far)
+        sending = border.sending(capacity=3)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sending.run)
+            sending.begin(MARKER)
+            assert border.peer.read() == MARKER
+            assert sending.put_all([frame(n)[4:] for n in range(5)]) == 3
+            assert border.peer.read() == b"".join(map(frame, range(3)))
+            assert border.peer.read() == b""
+            border.peer.write(MARKER + LENGTH.pack(2))
+            await wait_all_tasks_blocked()
+            assert sending.put_all([frame(n)[4:] for n in (3, 4)]) == 2
+            assert border.peer.read() == frame(3) + frame(4)
             nursery.cancel_scope.cancel()
     assert border.violations == []
 

@@ -42,3 +42,20 @@ def test_where_the_other_end_is_gone_nothing_is_left_to_be_sent() -> None:
             outgoing.flush()
         assert not outgoing
         assert outgoing.size == 0
+
+
+def test_pieces_go_together_as_far_as_one_call_should_carry() -> None:
+    """A socket of packets shows what was given to it at once."""
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with near, far:
+        near.setblocking(False)
+        outgoing = Outgoing(near)
+        pieces = [b"a" * 4, b"b" * 1000, b"c" * 4, b"d" * 100_000, b"e" * 170_000, b"f"]
+        outgoing.add(*pieces[:2])
+        outgoing.add(*pieces[2:])
+        sent, seen = outgoing.flush(), []
+        while outgoing or sum(map(len, seen)) < sent:
+            seen.append(far.recv(1 << 20))
+            sent += outgoing.flush()
+        assert seen == [b"".join(pieces[:4]), b"".join(pieces[4:])]
+        assert sent == sum(map(len, pieces))

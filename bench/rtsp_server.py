@@ -1,8 +1,8 @@
-"""A real RTSP camera for tests: GStreamer's server, which plays one film for ever.
+"""A real RTSP camera: GStreamer's server, which plays one film for ever.
 
 Run by the system's Python, because its bindings come from Debian and not from PyPI; see
-``tests.cameras`` for the side that starts it. The film is a file of access units, each behind its
-length (four bytes, big-endian), in H.264's or H.265's byte stream format, or JPEG pictures.
+``bench.rtsp_camera`` for the side that starts it. The film is a file of access units, each behind
+its length (four bytes, big-endian), in H.264's or H.265's byte stream format, or JPEG pictures.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import gi
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtsp", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 PIPELINE = (
     "( appsrc name=film is-live=true format=time caps={caps} ! {payloader} name=pay0 pt={pt} )"
@@ -80,6 +80,7 @@ def main() -> None:
     parser.add_argument("--size", default="", help="WIDTHxHEIGHT, which JPEG needs")
     parser.add_argument("--back-every", type=int, default=0, help="times run back each so many")
     parser.add_argument("--user", default="", help="NAME:PASSWORD that it asks for")
+    parser.add_argument("--digest", action="store_true", help="never the password itself")
     arguments = parser.parse_args()
 
     Gst.init(None)
@@ -108,7 +109,11 @@ def main() -> None:
         token = GstRtspServer.RTSPToken()
         token.set_string("media.factory.role", "viewer")
         name, _, password = arguments.user.partition(":")
-        auth.add_basic(GstRtspServer.RTSPAuth.make_basic(name, password), token)
+        if arguments.digest:
+            auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
+            auth.add_digest(name, password, token)
+        else:
+            auth.add_basic(GstRtspServer.RTSPAuth.make_basic(name, password), token)
         server.set_auth(auth)
         role = Gst.Structure.new_empty("viewer")
         role.set_value("media.factory.access", True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Noted", "entries_of", "line", "lines", "new_log"]
+__all__ = ["Named", "Noted", "entries_of", "line", "lines", "new_log"]
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from typing import Annotated
 
 import msgspec
 
-from runtime import Receipt, Sensitivity, ledger_entry
+from runtime import Receipt, Sensitivity, Word, ledger_entry
 from runtime.ledger.audit import LedgerFolder
 from runtime.ledger.entry import encode_record
 from runtime.ledger.files import public_key
@@ -25,6 +25,13 @@ class Noted(Receipt, sensitivity=Sensitivity.OPERATIONAL):
     """What tests have to say."""
 
     number: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+
+
+@ledger_entry("test-named")
+class Named(Receipt, sensitivity=Sensitivity.OPERATIONAL):
+    """Somebody whom tests name."""
+
+    who: Word
 
 
 def line(number: int) -> bytes:

@@ -10,8 +10,6 @@ key, as C2SP's signed notes have it.
 from __future__ import annotations
 
 __all__ = [
-    "AccessSubject",
-    "Accessed",
     "ClockAlarm",
     "ClockFault",
     "DeletionReason",
@@ -249,24 +247,6 @@ class Disclosed(Receipt, sensitivity=_OPERATIONAL):
     """Whose key signed the order; where it was refused, whose it said it was."""
     package: DigestNumbers | None = None
     """Of what was handed over."""
-
-
-class AccessSubject(enum.Enum):
-    RECORDINGS = "recordings"
-    CAMERA = "camera"
-    LEDGER = "ledger"
-    STATISTICS = "statistics"
-    CONSENT = "consent register"
-    POLE = "pole"
-
-
-@ledger_entry("access")
-class Accessed(Receipt, sensitivity=_OPERATIONAL):
-    """Somebody used something that is protected, or was refused (6.3(1), 7.3(1), 8.2(1))."""
-
-    who: Word
-    subject: AccessSubject
-    refused: bool
 
 
 # -- time ---------------------------------------------------------------------------------------

@@ -10,9 +10,8 @@ from typing import ClassVar
 import trio
 
 from actors.ledger.actor import LedgerKeeper
-from actors.ledger.receipts import Accessed
 from runtime import Actor, Domain, Outlet, Reading
-from tests.ledgers import Noted
+from tests.ledgers import Named, Noted
 
 CONFIGURATION = """
 [actors.reporter]
@@ -35,14 +34,14 @@ to = "ledger.receipts"
 class Reporter(Actor, domain=Domain.PUBLIC):
     """Sends what it is given, each message once through all its lives, and crashes at 666."""
 
-    supply: ClassVar[Iterable[Noted | Accessed]] = iter(())
+    supply: ClassVar[Iterable[Noted | Named]] = iter(())
     said: Outlet[Noted]
-    seen: Outlet[Accessed]
+    seen: Outlet[Named]
     sent: Reading
 
     async def run(self) -> None:
         for message in self.supply:
-            if isinstance(message, Accessed):
+            if isinstance(message, Named):
                 await self.seen.send(message)
             elif message.number == 666:
                 raise RuntimeError("as it was told")

@@ -14,7 +14,6 @@ import pytest
 import structlog
 
 from actors.ledger import actor as actor_module
-from actors.ledger.receipts import Accessed, AccessSubject
 from runtime import (
     Domain,
     Ledger,
@@ -42,7 +41,7 @@ from runtime.ledger.log import LedgerLog
 from runtime.ledger.writer import LedgerWriter, kept_checkpoint_path, ledger_folder
 from runtime.pole import Pole
 from runtime.supervisor import ChildState
-from tests.ledgers import Noted, lines, new_log
+from tests.ledgers import Named, Noted, lines, new_log
 from tests.poles import _IDENTITY, actor_status, eventually, running_pole
 from tests.recordings import storage
 from tests.unit.ledger.reporters import CONFIGURATION, TYPES, Reporter
@@ -56,7 +55,7 @@ def noted(*numbers: int) -> list[Noted]:
 
 @asynccontextmanager
 async def pole_with(
-    folder: Path, supply: Iterable[Noted | Accessed] = (), configuration: str = CONFIGURATION
+    folder: Path, supply: Iterable[Noted | Named] = (), configuration: str = CONFIGURATION
 ) -> AsyncIterator[Pole]:
     """A pole with a ledger, whose reporter sends this; the block begins when it has."""
     messages = list(supply)
@@ -147,19 +146,16 @@ async def test_a_crash_is_noted_without_its_words(tmp_path: Path) -> None:
 
 
 async def test_a_receipt_with_a_word_from_elsewhere_costs_no_other(tmp_path: Path) -> None:
-    def access(who: str) -> Accessed:
-        return Accessed(who=who, subject=AccessSubject.POLE, refused=False)
-
-    supply = [access("reporter"), access("Taro.Yamada"), *noted(1), access("crossing")]
+    supply = [Named(who="reporter"), Named(who="Taro.Yamada"), *noted(1), Named(who="crossing")]
     with structlog.testing.capture_logs() as log:
         async with pole_with(tmp_path, supply) as pole:
             await eventually(lambda: actor_status(pole, "ledger").readings["entries_appended"] == 3)
         readings = actor_status(pole, "ledger").readings
     assert readings == {"entries_appended": 3, "receipts_refused": 1}
-    assert [one for one in entries(tmp_path) if isinstance(one, Accessed | Noted)] == [
-        access("reporter"),
+    assert [one for one in entries(tmp_path) if isinstance(one, Named | Noted)] == [
+        Named(who="reporter"),
         *noted(1),
-        access("crossing"),
+        Named(who="crossing"),
     ]
     (refused,) = (event for event in log if event["event"] == "a receipt was refused")
     assert "Taro" not in str(refused)

@@ -36,7 +36,7 @@ from typing import Annotated
 
 import msgspec
 
-from runtime import Count, Digest, PlaceName, Receipt, Sensitivity, UnixSeconds, Word, ledger_entry
+from runtime import Count, Digest, PlaceName, Receipt, Sensitivity, UnixSeconds, ledger_entry
 from runtime.clock import Fault as ClockFault
 
 _OPERATIONAL = Sensitivity.OPERATIONAL

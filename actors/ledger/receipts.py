@@ -22,6 +22,7 @@ __all__ = [
     "KeyNumber",
     "NoticePublished",
     "RecordingsDeleted",
+    "RecordingsSigned",
     "Refusal",
     "ReleasedKind",
     "RoomAlarm",
@@ -43,6 +44,8 @@ _OPERATIONAL = Sensitivity.OPERATIONAL
 _Places = Annotated[tuple[PlaceName, ...], msgspec.Meta(max_length=64)]
 _Million = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 _Megabytes = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+_RecordNumber = Annotated[int, msgspec.Meta(ge=1, le=0xFFFF_FFFF)]
+"""Enough for eight cameras with segments of a minute for 500 years."""
 _Seconds = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 
 KeyNumber = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)]
@@ -113,6 +116,20 @@ class NoticePublished(Receipt, sensitivity=_OPERATIONAL):
 
 
 # -- recordings ---------------------------------------------------------------------------------
+
+
+@ledger_entry("recordings")
+class RecordingsSigned(Receipt, sensitivity=_OPERATIONAL):
+    """How far the chain of manifests goes, of which each record is signed by the pole and holds the
+    hash of the one before: so what was recorded up to here can't be cut off or exchanged any more
+    (7.2(1), 7.3(1)). ``smartpole recordings verify --ledger`` holds recordings against it."""
+
+    number: _RecordNumber
+    """Of the last record."""
+    digest: DigestNumbers
+    """Of its line in the chain, without its end."""
+    key: KeyNumber
+    """By which the pole signs its recordings."""
 
 
 class RoomState(enum.Enum):

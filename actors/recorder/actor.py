@@ -8,12 +8,14 @@ import math
 import random
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
 import trio
 
 from actors.camera.messages import EncodedPacket
+from actors.ledger.receipts import RecordingsSigned, numbers_of
 from actors.recorder.capability import RecordingStore, StorageTrouble
 from actors.recorder.keys import KeySource
 from actors.recorder.recording import Recording
@@ -24,10 +26,12 @@ from runtime import (
     Inlet,
     Inlets,
     Needs,
+    Outlet,
     Reading,
     Sender,
     Settings,
     inlet,
+    outlet,
     reading,
 )
 from runtime.specification import Backoff
@@ -42,6 +46,9 @@ _GATHER = 0.25
 _QUICK = 0.1
 """Seconds in which a quick disk has taken what all cameras sent meanwhile."""
 _LOOK_AT_KEYS = 60.0
+_TELL_HEAD = 3600.0
+"""Seconds between two reports of the chain's head. What was recorded since the last could be cut
+off unseen, which is little of two weeks; and the ledger is kept for good: a few kB a day."""
 _PATIENCE = Backoff(first=1, longest=30)
 
 
@@ -76,9 +83,14 @@ class Recorder(Actor, domain=Domain.SECURITY):
     from a key picture on, so that a group of pictures may stand twice and none is lost. A full or
     failing disk makes the recorder wait and try again; what its queues hold meanwhile is kept, and
     the cameras let go by, and count, what no longer fits.
+
+    How far the chain of manifests goes is reported for the ledger, where ``heads`` leads there: at
+    the start, every hour and at the end. Nothing waits for that; what the ledger has no room for is
+    told by the next report, because each head stands for all records before it.
     """
 
     packets: Inlets[EncodedPacket] = inlet(capacity=1024, acknowledge="manual")
+    heads: Outlet[RecordingsSigned] | None = outlet(per_second=1)
     recordings: Needs[RecordingStore]
     settings: RecorderSettings
     segments_written: Reading = reading(vital=True)
@@ -96,6 +108,8 @@ class Recorder(Actor, domain=Domain.SECURITY):
     manifests: Reading
     """Number of the last record in the chain of manifests."""
     _recordings: Mapping[Sender, Recording] = {}
+    _told = ""
+    """The last head that was reported."""
 
     async def start(self) -> None:
         self._keys = KeySource(self.settings.recipients, self.log)
@@ -117,10 +131,12 @@ class Recorder(Actor, domain=Domain.SECURITY):
             )
             for sender in self.packets
         }
+        await self._tell_head()
 
     async def run(self) -> None:
         async with trio.open_nursery() as watching:
             watching.start_soon(self._watch_keys)
+            watching.start_soon(self._tell_heads)
             await self._record()
             watching.cancel_scope.cancel()
 
@@ -178,6 +194,7 @@ class Recorder(Actor, domain=Domain.SECURITY):
         for sender, packets in self.packets.items():
             if (recording := self._recordings.get(sender)) is not None:
                 await self._leave(recording, packets)
+        await self._tell_head()
 
     async def _leave(self, recording: Recording, packets: Inlet[EncodedPacket]) -> None:
         try:
@@ -203,6 +220,27 @@ class Recorder(Actor, domain=Domain.SECURITY):
         self.bytes_written.add(tally.size)
         self.gaps.add(tally.gaps)
         self.manifests.set(self.recordings.chain_length)
+
+    async def _tell_heads(self) -> None:
+        while True:
+            await trio.sleep(_TELL_HEAD)
+            await self._tell_head()
+
+    async def _tell_head(self) -> None:
+        """Report how far the chain goes, unless that was told, or can't be now."""
+        if self.heads is None:
+            return
+        try:
+            head = await self.blocking(self.recordings.chain_head)
+        except StorageTrouble as trouble:
+            self.log.error("the chain's head is not reported", reason=str(trouble))
+            return
+        if head is None or head.digest == self._told:
+            return
+        receipt = RecordingsSigned(number=head.number, digest=numbers_of(head.digest), key=head.key)
+        with suppress(trio.WouldBlock):
+            self.heads.send_nowait(receipt)
+            self._told = head.digest
 
     async def _watch_keys(self) -> None:
         while True:

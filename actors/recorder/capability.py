@@ -20,7 +20,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
-from actors.recorder.chain import EMPTY, Begun, Gap, Segment, manifest, segment_name
+from actors.recorder.chain import (
+    EMPTY,
+    Begun,
+    ChainHead,
+    Gap,
+    Segment,
+    manifest,
+    segment_name,
+)  # fmt: skip
 from actors.recorder.expiry import Deletion, Held, Kept, RecordingExpiry
 from actors.recorder.files import (
     Room,
@@ -69,6 +77,12 @@ class RecordingStore(
     def chain_length(self) -> int:
         """How many records the chain of manifests has."""
         return self._chain.length
+
+    def chain_head(self) -> ChainHead | None:
+        """The last record of the chain of manifests, on the disk; None where there is none. Blocks;
+        raises StorageTrouble."""
+        with as_trouble("the chain of manifests can't be read"):
+            return self._chain.head()
 
     def open_segment(
         self,

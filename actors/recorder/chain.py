@@ -12,8 +12,8 @@ appending nor pruning depends on how much is kept.
 from __future__ import annotations
 
 __all__ = [
-    "BEGINNING", "EMPTY", "Begun", "Chain", "ChainRecord", "Deleted", "Gap", "Line", "Pruned",
-    "Segment", "chain_files", "lines_of", "manifest", "parse_line", "segment_name",
+    "BEGINNING", "EMPTY", "Begun", "Chain", "ChainHead", "ChainRecord", "Deleted", "Gap", "Line",
+    "Pruned", "Segment", "chain_files", "lines_of", "manifest", "parse_line", "segment_name",
 ]  # fmt: skip
 
 import base64
@@ -148,6 +148,18 @@ def manifest(
     }
 
 
+class ChainHead(NamedTuple):
+    """How far a chain goes: what the ledger is told, because a chain whose end was cut off looks
+    whole by itself."""
+
+    number: int
+    """Of the last record."""
+    digest: str
+    """SHA-256 of its line: what the next one calls ``previous``. All before hangs on it."""
+    key: int
+    """Of the key that signed it: ``VerifyKey.number``."""
+
+
 class Line(NamedTuple):
     """One line of a chain, taken apart."""
 
@@ -214,6 +226,13 @@ class Chain:
     def length(self) -> int:
         """Number of the last record, as far as this object knows."""
         return self._number
+
+    def head(self) -> ChainHead | None:
+        """The last record, of whoever appended it; None where there is none."""
+        with self._locked():
+            if self._head == BEGINNING:
+                return None
+            return ChainHead(self._number, self._head, self._key.public.number)
 
     def catch_up(self) -> None:
         """Take in what others have appended."""

@@ -80,10 +80,18 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     verify.add_argument("folder", type=Path, metavar="FOLDER", help="the recordings, or a copy")
     verify.add_argument(
         "--key",
+        action="append",
         required=True,
         metavar="PUB",
-        help="the pole's public key (pole.pub of its recordings, noted when it was set up): a file "
-        "or the key itself",
+        help="the pole's public key (pole.pub of its recordings, noted when it was set up), and "
+        "with --ledger that of its ledger: files, or the keys themselves; one file may hold both",
+    )
+    verify.add_argument(
+        "--ledger",
+        type=Path,
+        metavar="COPY",
+        help="a copy of the pole's ledger, made before that of the recordings: without it nobody "
+        "sees that the newest records were cut off",
     )
     verify.add_argument(
         "--part", action="store_true", help="only some segments were copied: none is missed"
@@ -250,15 +258,26 @@ def _probe(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from actors.recorder.signing import KeyRefused, VerifyKey
+    from actors.recorder.heads import told_heads
+    from actors.recorder.pole_keys import ACCEPTED, read_keys
+    from actors.recorder.signing import KeyRefused
     from actors.recorder.verify import verify
+    from runtime.errors import LedgerDamaged, LedgerTrouble
+    from runtime.ledger.audit import LedgerFolder
 
+    heads = None
     try:
-        given = Path(arguments.key)
-        text = given.read_text("ascii", "replace") if given.is_file() else arguments.key
-        key = VerifyKey.from_text(text)
-        found = verify(arguments.folder, key, part=arguments.part)
-    except (KeyRefused, OSError) as error:
+        recordings, ledgers = read_keys(arguments.key)
+        wanted = 1 if arguments.ledger is not None else 0
+        if len(recordings) != 1 or len(ledgers) < wanted or len(ledgers) > 1:
+            raise KeyRefused(
+                f"{len(recordings)} keys of recordings and {len(ledgers)} of ledgers were given by "
+                f"--key, and one of recordings is needed, with --ledger one of each. {ACCEPTED}."
+            )
+        if arguments.ledger is not None:
+            heads = told_heads(LedgerFolder(arguments.ledger, ledgers[0]), recordings[0])
+        found = verify(arguments.folder, recordings[0], heads=heads, part=arguments.part)
+    except (KeyRefused, LedgerDamaged, LedgerTrouble, OSError) as error:
         why = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
         print(f"smartpole recordings: {why}", file=sys.stderr)
         return 2
@@ -268,7 +287,9 @@ def _verify(arguments: argparse.Namespace) -> int:
         print(msgspec.json.format(msgspec.json.encode(found)).decode())
     else:
         print(found)
-    return 0 if found.is_whole else 1
+    if not found.is_whole:
+        return 1
+    return 2 if found.told == 0 else 0  # what --ledger was to say can't be said
 
 
 def _reindex(arguments: argparse.Namespace) -> int:

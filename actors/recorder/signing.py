@@ -65,6 +65,11 @@ class VerifyKey:
             return False
         return True
 
+    @property
+    def number(self) -> int:
+        """The four bytes that stand in hexadecimal in ``NAME+ID+KEY``, as a number."""
+        return int.from_bytes(_identity(self._name, self._raw), "big")
+
     def __str__(self) -> str:
         return _text(self._name, self._raw, self._raw)
 
@@ -138,8 +143,12 @@ def _write(path: Path, text: str) -> None:
 
 
 def _text(name: str, raw: bytes, public: bytes) -> str:
-    identity = hashlib.sha256(name.encode() + b"\n" + _ED25519 + public).hexdigest()[:8]
+    identity = _identity(name, public).hex()
     return f"{name}+{identity}+{base64.b64encode(_ED25519 + raw).decode()}"
+
+
+def _identity(name: str, public: bytes) -> bytes:
+    return hashlib.sha256(name.encode() + b"\n" + _ED25519 + public).digest()[:4]
 
 
 def _parse(text: str) -> tuple[str, bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["ClockStep", "Finding", "Verification", "verify"]
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +26,7 @@ from actors.recorder.chain import (
     segment_name,
 )
 from actors.recorder.files import digest_of, stored_names
+from actors.recorder.heads import ToldHead
 from actors.recorder.index import PART
 from actors.recorder.signing import VerifyKey
 
@@ -38,7 +39,7 @@ class Finding(msgspec.Struct, frozen=True):
 
     kind: str
     """``missing``, ``changed``, ``foreign`` (segments); ``altered``, ``removed``, ``moved``,
-    ``beginning`` (records of the chain)."""
+    ``beginning``, ``cut off``, ``exchanged`` (records of the chain)."""
     what: str
     """The segment's name, or the record's place."""
     text: str
@@ -62,8 +63,12 @@ class Verification:
     """Number of the first record that is kept."""
     last: int = 0
     head: str = BEGINNING
-    """SHA-256 of the last record: what a ledger, or a note of an earlier look, can be held
-    against, for a chain that is cut off at its end is not seen from the chain itself."""
+    """SHA-256 of the last record."""
+    told: int | None = None
+    """How many of the heads that the ledger tells of are not older than the chain's beginning: only
+    by these it is seen that the end of a chain was cut off. None where no ledger was asked."""
+    told_last: int = 0
+    """Number of the newest record that the ledger tells of."""
     segments: int = 0
     """Segments that are there, as they were signed."""
     open: int = 0
@@ -81,12 +86,27 @@ class Verification:
     def is_whole(self) -> bool:
         return not self.findings
 
+    @property
+    def _end(self) -> str:
+        if self.told is None:
+            return "whether the newest records were cut off is not seen without --ledger"
+        if not self.told:
+            return (
+                "the ledger tells of none of these records, so whether the newest were cut off "
+                "can't be said: it is another pole's, an older copy, or was not told"
+            )
+        return (
+            f"the ledger tells {self.told:,} times how far the chain went, and knows it up to "
+            f"record {self.told_last:,}"
+        )
+
     def __str__(self) -> str:
         lines = [
             f"  {self.segments:,} segments are as the pole signed them; {self.open} open, "
             f"{self.deleted:,} deleted by retention"
             + (f", {self.elsewhere:,} not in this copy" if self.elsewhere else ""),
             f"  chain: records {self.first:,} to {self.last:,}, ending with {self.head}",
+            f"  its end: {self._end}",
         ]
         lines += [
             f"  gap: {gap.camera}, {_time(gap.start)} to {_time(gap.end)}: {gap.reason}"
@@ -114,21 +134,34 @@ class _Told:
     pruned: list[Pruned] = field(default_factory=list)
     clocks: dict[str, int] = field(default_factory=dict)
     """Of each start of the computer, when its boottime was 0 by the wall clock as it was last."""
+    digests: dict[int, str] = field(default_factory=dict)
+    """Of the records that the ledger tells of, and of the one before the first."""
 
 
-def verify(folder: Path, key: VerifyKey, *, part: bool = False) -> Verification:
-    """Hold the segments of a folder against their manifests, and these against the pole's key.
+def verify(
+    folder: Path,
+    key: VerifyKey,
+    *,
+    heads: Sequence[ToldHead] | None = None,
+    part: bool = False,
+) -> Verification:
+    """Hold the segments of a folder against their manifests, and these against the pole's key and
+    against what its ledger tells of them (``told_heads``).
 
     With ``part``, segments that are missing are no finding: only some were copied. Blocks; raises
     OSError where the folder can't be read.
     """
     found = Verification()
-    told = _read_chain(folder, key, found)
+    told = _read_chain(folder, key, found, {head.number for head in heads or ()})
+    if heads is not None:
+        _judge_heads(heads, told, found)
     _judge_segments(folder, told, found, part=part)
     return found
 
 
-def _read_chain(folder: Path, key: VerifyKey, found: Verification) -> _Told:
+def _read_chain(
+    folder: Path, key: VerifyKey, found: Verification, wanted: Set[int] = frozenset()
+) -> _Told:
     told = _Told()
     previous: Line | None = None
     for place, raw in _raw_lines(folder):
@@ -148,7 +181,10 @@ def _read_chain(folder: Path, key: VerifyKey, found: Verification) -> _Told:
         found.records += 1
         if told.first is None:
             told.first, found.first = line.record, line.record.number
+            told.digests[line.record.number - 1] = line.record.previous
         found.last, found.head = line.record.number, line.digest
+        if line.record.number in wanted:
+            told.digests[line.record.number] = line.digest
         previous = line
         match line.record:
             case Begun() as begun:
@@ -221,6 +257,33 @@ def _judge_beginning(first: ChainRecord, pruned: list[Pruned], found: Verificati
                 "chain",
                 f"it begins with record {first.number}, and no record of the pole says that "
                 "retention removed those before",
+            )
+        )
+
+
+def _judge_heads(heads: Sequence[ToldHead], told: _Told, found: Verification) -> None:
+    """Each record that the ledger tells of stands in the chain as it was then, unless it is older
+    than the beginning. Where one within the chain is missing, that is found already."""
+    kept = [head for head in heads if head.number in told.digests or head.number > found.last]
+    found.told, found.told_last = len(kept), max((head.number for head in kept), default=0)
+    if told.first is not None and found.told_last > found.last:
+        found.findings.append(
+            Finding(
+                "cut off",
+                "chain",
+                f"the end was cut off: the ledger tells of record {found.told_last}, and the chain "
+                f"ends at {found.last}",
+            )
+        )
+    others = [head for head in kept if told.digests.get(head.number, head.digest) != head.digest]
+    if others:
+        first = min(others, key=lambda head: head.number)
+        found.findings.append(
+            Finding(
+                "exchanged",
+                "chain",
+                f"record {first.number} is not the one that entry {first.entry} of the ledger "
+                f"tells of, nor is what hangs on it ({len(others)} entries in all)",
             )
         )
 

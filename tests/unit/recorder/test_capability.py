@@ -40,6 +40,7 @@ def test_neither_handle_reads_and_the_recorders_neither_lists_nor_deletes() -> N
         "open_segment",
         "adopt_leftovers",
         "note_gap",
+        "chain_head",
         "chain_length",
         "last_end",
     }

@@ -263,5 +263,5 @@ def test_every_installed_kind_can_be_declared() -> None:
     assert {
         "pole-started", "pole-stopped", "grant", "domain-confined", "actor-crashed",
         "domain-crashed", "tail-cut", "release", "notice", "deletion", "hold", "disclosure",
-        "clock-alarm", "room-alarm",
+        "recordings", "clock-alarm", "room-alarm",
     } <= known_kinds().keys()  # fmt: skip

@@ -202,7 +202,7 @@ def test_what_nobody_touched_is_whole(tmp_path: Path) -> None:
     found = look(tmp_path, heads)
     assert found.findings == []
     assert (found.told, found.told_last, found.last) == (4, 8, 10)
-    assert "knows it up to record 8" in str(found)
+    assert "knows the chain up to record 8;" in str(found)
 
 
 def test_what_retention_pruned_is_not_missed(
@@ -336,7 +336,7 @@ def test_the_command_asks_the_ledger(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main([*command, str(pole / "pole.pub")]) == 0
     assert "cut off is not seen without --ledger" in capsys.readouterr().out
     assert main([*command, str(both), "--ledger", str(ledger)]) == 0
-    assert "the ledger tells 3 times how far the chain went" in capsys.readouterr().out
+    assert "the ledger knows the chain up to record 6" in capsys.readouterr().out
 
     assert main([*command, str(key), "--ledger", str(ledger)]) == 2
     assert "1 keys of recordings and 0 of ledgers" in capsys.readouterr().err

@@ -374,7 +374,8 @@ def _print_made(made: Made) -> None:
     missing = len(made.account.missing) + len(made.contents.left_out)
     print(f"✓ {made.folder}: {len(made.contents.films)} segments")
     if missing:
-        print(f"  {missing} stretches of the time are missing; the cover sheet says which, and why")
+        stretches = "stretch of the time is" if missing == 1 else "stretches of the time are"
+        print(f"  {missing} {stretches} missing; the cover sheet says which, and why")
     print(f"  cover sheet: {made.folder / 'cover.html'}, to be printed and signed")
 
 

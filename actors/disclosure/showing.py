@@ -79,6 +79,8 @@ def listing(
         lines.append(
             f"{waiting} {'order waits' if waiting == 1 else 'orders wait'} for a decision."
         )
+    if not lines and past.requests:
+        return ["no request is open; --all shows those that were exported, too."]
     return lines or ["nothing is requested."]
 
 

@@ -153,6 +153,7 @@ def test_keys_in_a_file_or_a_folder_of_days(tmp_path: Path) -> None:
         (str(OWN.to_public()), r"line 1: this is no X25519 private key"),
         (f"# k\n{str(OWN)[:-1]}", r"line 2"),
     ],
+    ids=["nothing", "public key", "cut off"],
 )
 def test_what_is_no_private_key_is_not_repeated(tmp_path: Path, text: str, expected: str) -> None:
     path = tmp_path / "manager.key"

@@ -150,6 +150,10 @@ SECRET = str(x25519.Identity.generate())
         (key_text("age", (1).to_bytes(32, "little")), "low order"),
         ("ssh-ed25519 aaaac3 manager", "no key of age"),
     ],
+    ids=[
+        *("nonsense", "prefix alone", "word", "cut off", "one letter wrong", "mixed case"),
+        *("private key", "too short", "another prefix", "zero", "one", "ssh"),
+    ],
 )
 def test_a_wrong_key_names_file_and_line_and_not_the_key(
     line: str, reason: str, tmp_path: Path

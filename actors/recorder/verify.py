@@ -96,8 +96,8 @@ class Verification:
                 "can't be said: it is another pole's, an older copy, or was not told"
             )
         return (
-            f"the ledger knows the chain up to record {self.told_last:,}; whether newer ones were cut "
-            "off is not seen"
+            f"the ledger knows the chain up to record {self.told_last:,}; whether newer ones were "
+            "cut off is not seen"
         )
 
     def __str__(self) -> str:

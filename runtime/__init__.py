@@ -24,7 +24,15 @@ from runtime.errors import LedgerRefused, LedgerTrouble, SmartpoleError, Unrecov
 from runtime.facts import BlueprintView, Separation, Wall
 from runtime.histogram import Histogram
 from runtime.inlets import Inlets, Sender
-from runtime.ledger import Digest, Ledger, Receipt, Word, blueprint_words, ledger_entry
+from runtime.ledger import (
+    Digest,
+    DigestNumbers,
+    Ledger,
+    Receipt,
+    Word,
+    blueprint_words,
+    ledger_entry,
+)
 from runtime.message import Count, Message, PlaceName, Sensitivity, UnixSeconds
 
 __all__ = [
@@ -41,6 +49,7 @@ __all__ = [
     "ChannelStatistics",
     "Count",
     "Digest",
+    "DigestNumbers",
     "Domain",
     "DomainRule",
     "Duration",

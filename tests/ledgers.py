@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Named", "Noted", "entries_of", "line", "lines", "new_log"]
+__all__ = ["Named", "Noted", "Summed", "entries_of", "line", "lines", "new_log"]
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from typing import Annotated
 
 import msgspec
 
-from runtime import Receipt, Sensitivity, Word, ledger_entry
+from runtime import DigestNumbers, Receipt, Sensitivity, Word, ledger_entry
 from runtime.ledger.audit import LedgerFolder
 from runtime.ledger.entry import encode_record
 from runtime.ledger.files import public_key
@@ -32,6 +32,14 @@ class Named(Receipt, sensitivity=Sensitivity.OPERATIONAL):
     """Somebody whom tests name."""
 
     who: Word
+
+
+@ledger_entry("test-summed")
+class Summed(Receipt, sensitivity=Sensitivity.OPERATIONAL):
+    """What tests have the digest of."""
+
+    one: DigestNumbers
+    other: DigestNumbers | None
 
 
 def line(number: int) -> bytes:

@@ -13,7 +13,6 @@ __all__ = [
     "ClockAlarm",
     "ClockFault",
     "DeletionReason",
-    "DigestNumbers",
     "Disclosed",
     "DisclosureStep",
     "Ground",
@@ -37,7 +36,16 @@ from typing import Annotated
 
 import msgspec
 
-from runtime import Count, Digest, PlaceName, Receipt, Sensitivity, UnixSeconds, ledger_entry
+from runtime import (
+    Count,
+    Digest,
+    DigestNumbers,
+    PlaceName,
+    Receipt,
+    Sensitivity,
+    UnixSeconds,
+    ledger_entry,
+)
 from runtime.clock import Fault as ClockFault
 
 _OPERATIONAL = Sensitivity.OPERATIONAL
@@ -51,13 +59,6 @@ _Seconds = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 KeyNumber = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)]
 """The four bytes by which C2SP's signed notes tell keys apart, as a number; 0 where there is none.
 In the configuration they stand in hexadecimal: ``NAME+ID+KEY``."""
-
-DigestNumbers = Annotated[
-    tuple[Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)], ...],
-    msgspec.Meta(min_length=8, max_length=8),
-]
-"""A SHA-256 as eight numbers, big-endian: what leaves a domain with personal data is numbers, whose
-bits ``smartpole check`` adds up."""
 
 
 def numbers_of(digest: str) -> tuple[int, ...]:

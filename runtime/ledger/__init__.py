@@ -5,7 +5,15 @@ guideline's 7.3(1) (every access recorded) and 11.1 (an audit that need not trus
 """
 
 from runtime.ledger.capability import Ledger
-from runtime.ledger.entry import Digest, Receipt, Word, ledger_entry
+from runtime.ledger.entry import Digest, DigestNumbers, Receipt, Word, ledger_entry
 from runtime.ledger.kinds import blueprint_words
 
-__all__ = ["Digest", "Ledger", "Receipt", "Word", "blueprint_words", "ledger_entry"]
+__all__ = [
+    "Digest",
+    "DigestNumbers",
+    "Ledger",
+    "Receipt",
+    "Word",
+    "blueprint_words",
+    "ledger_entry",
+]

@@ -20,7 +20,12 @@ from runtime.blueprint import load_blueprint
 from runtime.errors import LedgerDamaged, NoteRefused, SmartpoleError
 from runtime.ledger.audit import Audit, LedgerFolder
 from runtime.ledger.checkpoint import read_checkpoint
-from runtime.ledger.entry import LedgerRecord, decode_record, load_entry_types
+from runtime.ledger.entry import (
+    LedgerRecord,
+    decode_record,
+    digests_in_numbers,
+    load_entry_types,
+)
 from runtime.ledger.files import CHECKPOINT, public_key
 from runtime.ledger.note import Note, SignatureType, SigningKey, VerifierKey, base64_of
 from runtime.ledger.proof import ConsistencyProof, InclusionProof
@@ -337,6 +342,9 @@ def _record_json(index: int, record: LedgerRecord) -> str:
 
 def _line(index: int, record: LedgerRecord) -> str:
     fields = msgspec.json.decode(record.entry)
+    for name in digests_in_numbers(record.kind) & fields.keys():
+        if numbers := fields[name]:
+            fields[name] = "".join(f"{number:08x}" for number in numbers)
     shown = " ".join(f"{name}={_plain(value)}" for name, value in fields.items())
     return f"{index:>8}  {_time(record.at)}  {record.by:<12} {record.kind:<16} {shown}"
 

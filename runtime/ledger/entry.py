@@ -19,12 +19,14 @@ __all__ = [
     "LONGEST_LINE",
     "POLE",
     "Digest",
+    "DigestNumbers",
     "Entry",
     "LedgerRecord",
     "PoleEntry",
     "Receipt",
     "Word",
     "decode_record",
+    "digests_in_numbers",
     "encode_record",
     "entry_type",
     "is_word",
@@ -63,6 +65,13 @@ POLE = "pole"
 
 Digest = Annotated[str, msgspec.Meta(pattern=_DIGEST_PATTERN, max_length=64)]
 """A SHA-256 in hexadecimal."""
+
+DigestNumbers = Annotated[
+    tuple[Annotated[int, msgspec.Meta(ge=0, le=0xFFFF_FFFF)], ...],
+    msgspec.Meta(min_length=8, max_length=8),
+]
+"""A SHA-256 as eight numbers, big-endian: what leaves a domain with personal data is numbers, whose
+bits ``smartpole check`` adds up."""
 
 Word = Annotated[str, msgspec.Meta(pattern=_WORD_PATTERN, max_length=128)]
 """A name of the pole's own configuration or program. Any other is refused when it is appended, so
@@ -218,6 +227,19 @@ def load_entry_types() -> list[str]:
 def known_kinds() -> Mapping[str, type[Entry]]:
     """Every kind that is declared here, by name."""
     return MappingProxyType(_kinds)
+
+
+def digests_in_numbers(kind: str) -> frozenset[str]:
+    """Which fields of that kind are ``DigestNumbers``, so that they can be shown as digests."""
+    declared = _kinds.get(kind)
+    if declared is None:
+        return frozenset()
+    hints = typing.get_type_hints(declared, include_extras=True)
+    return frozenset(
+        name
+        for name, hint in hints.items()
+        if hint == DigestNumbers or DigestNumbers in typing.get_args(hint)
+    )
 
 
 def entry_type(kind: str) -> type[Entry] | None:

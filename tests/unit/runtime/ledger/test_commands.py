@@ -17,7 +17,7 @@ from runtime.ledger.files import CHECKPOINT, ENTRIES, PUBLIC_KEY
 from runtime.ledger.kinds import LastEnd, PoleStarted
 from runtime.ledger.log import LedgerLog
 from tests.example_pole import POLE as POLE_TABLE
-from tests.ledgers import _MOMENT, line, lines, new_log
+from tests.ledgers import _MOMENT, Summed, line, lines, new_log
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -183,6 +183,18 @@ def test_show(run: Run, ledger: Path) -> None:
         "by": "tester",
         "entry": {"number": 2},
     }
+
+
+def test_a_digest_in_numbers_is_shown_as_a_digest(run: Run, ledger: Path) -> None:
+    log = LedgerLog(ledger)
+    numbers = (0, 1, 0xFFFF_FFFF, 3, 4, 5, 6, 0xAB)
+    log.append([encode_record(Summed(one=numbers, other=None), at=_MOMENT, by="tester")])
+    log.close()
+    digest = "0000000000000001ffffffff00000003000000040000000500000006000000ab"
+    _, out, _ = run("show", ledger, "--last", "1")
+    assert out.rstrip("\n").endswith(f"test-summed      one={digest} other=null")
+    _, out, _ = run("show", ledger, "--last", "1", "--json")
+    assert json.loads(out)["entry"] == {"one": list(numbers), "other": None}
 
 
 def test_an_entrys_proof_needs_nothing_but_the_key(run: Run, ledger: Path, tmp_path: Path) -> None:

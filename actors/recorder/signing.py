@@ -19,7 +19,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from runtime import SmartpoleError
-from runtime.files import sync_folder
+from runtime.files import replace_file, sync_folder
 
 PRIVATE_FILE = "pole.key"
 PUBLIC_FILE = "pole.pub"
@@ -128,18 +128,8 @@ def _make_once(path: Path) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    new = path.with_name(f"{path.name}.new")
-    _write(new, text)
-    new.replace(path)
+    replace_file(path, text.encode("ascii"))
     sync_folder(path.parent)
-
-
-def _write(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "w", encoding="ascii") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
 
 
 def _text(name: str, raw: bytes, public: bytes) -> str:

@@ -5,14 +5,13 @@ from __future__ import annotations
 __all__ = ["Boot", "Journal", "Notes"]
 
 import hashlib
-import os
 from pathlib import Path
 
 import msgspec
 
 from runtime.clock.alarm import Alarm
 from runtime.clock.timeline import Basis
-from runtime.files import sync_folder
+from runtime.files import replace_file, sync_folder
 
 
 class Boot(msgspec.Struct, kw_only=True):
@@ -74,14 +73,5 @@ class Journal:
     def write(self, notes: Notes) -> None:
         """Have this on the disk, or what was there before. Raises OSError."""
         body = msgspec.json.encode(notes)
-        new = self._path.with_name(self._path.name + ".new")
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            rest = memoryview(body + b"\n" + hashlib.sha256(body).hexdigest().encode())
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        new.replace(self._path)
+        replace_file(self._path, body + b"\n" + hashlib.sha256(body).hexdigest().encode())
         sync_folder(self._path.parent)

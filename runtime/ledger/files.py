@@ -17,7 +17,6 @@ __all__ = [
     "SIGNING_KEY",
     "public_key",
     "read_lines",
-    "replace_file",
     "signing_key",
 ]
 
@@ -36,27 +35,7 @@ FRONTIER = "frontier.json"
 SIGNING_KEY = "pole.key"
 PUBLIC_KEY = "pole.pub"
 
-_NEW = ".new"
 _BUFFER = 1024 * 1024
-
-
-def replace_file(path: Path, data: bytes, *, mode: int = 0o600, lasting: bool = True) -> None:
-    """Give a file new content: the old or the new one is there at any time, and nothing else.
-
-    With ``lasting``, the content is on the disk before it takes the old one's place.
-    """
-    new = path.with_name(path.name + _NEW)
-    new.unlink(missing_ok=True)  # what an earlier attempt left, in whatever mode
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-        if lasting:
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    os.replace(new, path)
 
 
 def read_lines(path: Path, offset: int = 0) -> Iterator[bytes]:

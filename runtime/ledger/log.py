@@ -28,7 +28,7 @@ from pathlib import Path
 import msgspec
 
 from runtime.errors import LedgerDamaged, LedgerRefused, LedgerTrouble, NoteRefused
-from runtime.files import sync_folder
+from runtime.files import replace_file, sync_folder
 from runtime.ledger.checkpoint import Checkpoint, read_checkpoint
 from runtime.ledger.entry import POLE, decode_record, encode_record
 from runtime.ledger.files import (
@@ -38,7 +38,6 @@ from runtime.ledger.files import (
     PUBLIC_KEY,
     SIGNING_KEY,
     read_lines,
-    replace_file,
     signing_key,
 )
 from runtime.ledger.kinds import TailCut

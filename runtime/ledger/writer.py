@@ -18,11 +18,11 @@ from runtime.blueprint import Blueprint, Isolation
 from runtime.capability import Storage
 from runtime.domain import Domain
 from runtime.errors import LedgerDamaged, LedgerRefused, LedgerTrouble, NoteRefused
-from runtime.files import sync_folder
+from runtime.files import replace_file, sync_folder
 from runtime.graph import to_text
 from runtime.ledger.checkpoint import read_checkpoint
 from runtime.ledger.entry import POLE, PoleEntry, decode_record, encode_record
-from runtime.ledger.files import public_key, replace_file
+from runtime.ledger.files import public_key
 from runtime.ledger.kinds import (
     CapabilityGranted,
     LastEnd,

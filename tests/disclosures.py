@@ -13,7 +13,8 @@ from typing import Any
 
 from pyrage import x25519
 
-from actors.custody.disclosure import Accepted, Disclosures, decide_disclosure
+from actors.custody.box import Accepted
+from actors.custody.disclosure import Disclosures, decide_disclosure
 from actors.custody.managers import CustodianSettings, Facility, Manager, Managers, PublicKey, Role
 from actors.custody.order import (
     DisclosureApproval,

@@ -5,7 +5,6 @@ from __future__ import annotations
 __all__ = ["Custodian"]
 
 import math
-from collections.abc import Iterator
 from datetime import datetime
 
 import msgspec
@@ -13,11 +12,11 @@ import trio
 
 from actors.custody.box import BoxContents, BoxTrouble, Decided, Outcome, Waiting
 from actors.custody.capability import OrderBox
-from actors.custody.disclosure import Accepted, Disclosures, decide_disclosure
-from actors.custody.hold_rules import decide_hold
+from actors.custody.disclosure import DISCLOSURE_STEPS, Disclosures, decide_disclosure
+from actors.custody.hold_rules import HOLD_STEPS, decide_hold
 from actors.custody.holds import HoldRegister, Holds, holds_in
 from actors.custody.managers import CustodianSettings, Managers
-from actors.custody.order import HoldPlace, HoldRelease, HoldReview, SignedOrder
+from actors.custody.order import HoldPlace, HoldRelease, HoldReview, Order, SignedOrder
 from actors.custody.ruling import Ruling
 from actors.ledger.receipts import (
     Disclosed,
@@ -34,18 +33,6 @@ _SURELY_THERE = 60.0
 ends before reports it again: twice is better than not at all."""
 _LOOK_AT_CLOCK = 60.0
 """Seconds, where nothing is to be decided."""
-_HOLD_STEPS = {
-    "hold-place": HoldStep.PLACED,
-    "hold-review": HoldStep.REVIEWED,
-    "hold-release": HoldStep.RELEASED,
-}
-_DISCLOSURE_STEPS = {
-    "disclosure-request": DisclosureStep.REQUESTED,
-    "disclosure-approval": DisclosureStep.APPROVED,
-    "disclosure-opening": DisclosureStep.OPENED,
-    "disclosure-export": DisclosureStep.EXPORTED,
-}
-"""What an accepted order is in the ledger."""
 
 
 class Custodian(Actor, domain=Domain.SECURITY):
@@ -156,15 +143,15 @@ class Custodian(Actor, domain=Domain.SECURITY):
         if signed.order.pole != self.orders.pole:
             return _turned_into(
                 ruling,
-                signed.order.kind,
+                signed.order,
                 Refusal.OTHER_POLE,
                 "the order is for another pole, or for the key that this one had before. Accepted: "
                 "an order that names the public key of this pole's recordings (pole.pub).",
             )
-        if any(signed.id == one.id for one, _ in _accepted(contents)):
+        if any(signed.id == one.signed.id for one in contents.accepted):
             return _turned_into(
                 ruling,
-                signed.order.kind,
+                signed.order,
                 Refusal.REPEATED,
                 "this very order was accepted before, and is carried out once. Accepted: a new "
                 "order.",
@@ -177,7 +164,7 @@ class Custodian(Actor, domain=Domain.SECURITY):
         if isinstance(signed.order, HoldPlace | HoldReview | HoldRelease):
             register = HoldRegister.of(contents)
             return decide_hold(signed, register, self._managers, now, cameras=cameras)
-        past = Disclosures(Accepted(one, at) for one, at in _accepted(contents))
+        past = Disclosures.of(contents)
         return decide_disclosure(signed, past, self._managers, now, cameras=cameras)
 
     # -- reporting ------------------------------------------------------------------------------
@@ -213,7 +200,7 @@ class Custodian(Actor, domain=Domain.SECURITY):
             receipt = _unreadable(decided.name, outcome.kind)
             return Ruling(outcome.why, outcome.said, receipt)
         ruling = self._ruling(decided.signed, before, outcome.at)
-        return _turned_into(ruling, decided.signed.order.kind, outcome.why, outcome.said)
+        return _turned_into(ruling, decided.signed.order, outcome.why, outcome.said)
 
     # -- showing --------------------------------------------------------------------------------
 
@@ -234,23 +221,17 @@ class Custodian(Actor, domain=Domain.SECURITY):
         return await self.blocking(self.orders.time)
 
 
-def _accepted(contents: BoxContents) -> Iterator[tuple[SignedOrder, datetime]]:
-    for one in contents.decided:
-        if one.signed is not None and one.outcome.accepted:
-            yield one.signed, one.outcome.at
-
-
-def _turned_into(ruling: Ruling, kind: str, why: Refusal | None, text: str) -> Ruling:
+def _turned_into(ruling: Ruling, order: Order, why: Refusal | None, text: str) -> Ruling:
     """A ruling about the same order with another end."""
     receipt = ruling.receipt
     if isinstance(receipt, HoldChanged):
-        step = _HOLD_STEPS[kind] if why is None else HoldStep.REFUSED
-        hold = receipt.order if kind == HoldPlace.kind else receipt.hold
-        if step is HoldStep.REFUSED and kind == HoldPlace.kind:
+        step = HOLD_STEPS[type(order)] if why is None else HoldStep.REFUSED
+        hold = receipt.order if isinstance(order, HoldPlace) else receipt.hold
+        if step is HoldStep.REFUSED and isinstance(order, HoldPlace):
             hold = None
         receipt = msgspec.structs.replace(receipt, step=step, why=why, hold=hold)
     elif receipt is not None:
-        taken = _DISCLOSURE_STEPS[kind] if why is None else DisclosureStep.REFUSED
+        taken = DISCLOSURE_STEPS[type(order)] if why is None else DisclosureStep.REFUSED
         receipt = msgspec.structs.replace(receipt, step=taken, why=why)
     return Ruling(why, text, receipt)
 

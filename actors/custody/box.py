@@ -11,6 +11,7 @@ from __future__ import annotations
 
 __all__ = [
     "BOX",
+    "Accepted",
     "BoxContents",
     "BoxTrouble",
     "Decided",
@@ -28,7 +29,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -96,6 +97,14 @@ class Decided:
     outcome: Outcome
 
 
+class Accepted(NamedTuple):
+    """An order that was accepted."""
+
+    signed: SignedOrder
+    at: datetime
+    """When, in UTC."""
+
+
 @dataclass(frozen=True, slots=True)
 class BoxContents:
     """All that lies in a box at one moment."""
@@ -104,6 +113,13 @@ class BoxContents:
     """In the order of the decisions."""
     waiting: tuple[Waiting, ...] = ()
     """In the order in which they were made, as their signers say."""
+
+    @property
+    def accepted(self) -> Iterator[Accepted]:
+        """What was accepted, in the order of the decisions."""
+        for one in self.decided:
+            if one.signed is not None and one.outcome.accepted:
+                yield Accepted(one.signed, one.outcome.at)
 
     @property
     def last(self) -> int:

@@ -19,10 +19,11 @@ __all__ = [
 import argparse
 import sys
 from collections.abc import Iterable
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from actors.custody.times import JAPAN
 from runtime.config import seconds_argument
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from actors.custody.sending import PoleBox
 
 OK, REFUSED, WAITS = 0, 1, 3
-_JAPAN = timezone(timedelta(hours=9))
 _SHORTEST_ID, _WHOLE_ID = 8, 64
 _WHERE = (
     "the pole's TOML file, where the order is brought to the pole at once; with --to, the pole's "
@@ -81,7 +81,7 @@ def moment(text: str) -> datetime:
             "2026-11-20T00:00Z"
         ) from None
     if found.tzinfo is None:
-        found = found.replace(tzinfo=_JAPAN)
+        found = found.replace(tzinfo=JAPAN)
     return found.replace(microsecond=0)
 
 

@@ -9,9 +9,9 @@ recording or a clock.
 from __future__ import annotations
 
 __all__ = [
+    "DISCLOSURE_STEPS",
     "OPEN_WITHIN",
     "REQUEST_FOR",
-    "Accepted",
     "Disclosures",
     "decide_disclosure",
 ]
@@ -19,13 +19,12 @@ __all__ = [
 import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
+from actors.custody.box import Accepted, BoxContents
 from actors.custody.disclosure_request import (
     require_ground,
     require_request,
     require_responsible,
-    spell_time,
 )
 from actors.custody.managers import Manager, Managers
 from actors.custody.order import (
@@ -37,20 +36,20 @@ from actors.custody.order import (
     SignedOrder,
 )
 from actors.custody.ruling import OrderRefused, Ruling, signer_in_term
+from actors.custody.times import spell_time
 from actors.ledger.receipts import Disclosed, DisclosureStep, Refusal, numbers_of
 
 REQUEST_FOR = timedelta(days=14)
 """A request can be approved for so long. Unheld recordings are gone then."""
 OPEN_WITHIN = timedelta(days=7)
 """An approval is good for so long."""
-
-
-class Accepted(NamedTuple):
-    """An order that was accepted."""
-
-    signed: SignedOrder
-    at: datetime
-    """When, in UTC."""
+DISCLOSURE_STEPS: Mapping[type[Order], DisclosureStep] = {
+    DisclosureRequest: DisclosureStep.REQUESTED,
+    DisclosureApproval: DisclosureStep.APPROVED,
+    DisclosureOpening: DisclosureStep.OPENED,
+    DisclosureExport: DisclosureStep.EXPORTED,
+}
+"""What an accepted order is in the ledger."""
 
 
 class Disclosures:
@@ -65,6 +64,11 @@ class Disclosures:
         self.exports: dict[str, Accepted] = {}
         for one in accepted:
             self.add(one)
+
+    @classmethod
+    def of(cls, contents: BoxContents) -> Disclosures:
+        """Compute it from what lies in the order box."""
+        return cls(contents.accepted)
 
     def add(self, one: Accepted) -> None:
         """Take in one more. Orders of other kinds are passed over."""
@@ -128,15 +132,9 @@ def _receipt(
     managers: Managers,
 ) -> Disclosed:
     order = signed.order
-    steps = {
-        DisclosureRequest: DisclosureStep.REQUESTED,
-        DisclosureApproval: DisclosureStep.APPROVED,
-        DisclosureOpening: DisclosureStep.OPENED,
-        DisclosureExport: DisclosureStep.EXPORTED,
-    }
     number = request.document.strip() if request is not None else ""
     return Disclosed(
-        step=steps[type(order)] if why is None else DisclosureStep.REFUSED,
+        step=DISCLOSURE_STEPS[type(order)] if why is None else DisclosureStep.REFUSED,
         why=why,
         order=numbers_of(signed.id),
         request=numbers_of(request_id),

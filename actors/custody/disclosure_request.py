@@ -8,19 +8,18 @@ __all__ = [
     "require_ground",
     "require_request",
     "require_responsible",
-    "spell_time",
 ]
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 
 from actors.custody.managers import Manager, Managers
 from actors.custody.order import DisclosureRequest, Purpose
 from actors.custody.ruling import OrderRefused, require_staffed
+from actors.custody.times import spell_time
 from actors.ledger.receipts import Ground, Refusal
 from actors.recorder.age import Recipient
 
-_JAPAN = timezone(timedelta(hours=9))
 MARGIN = timedelta(minutes=30)
 """So far before and after what is looked for may be asked for."""
 LONGEST_EVENT = timedelta(hours=24)
@@ -31,11 +30,6 @@ _GROUNDS = (
     "number; ③ the operator of the facility, for crime prevention, with an agreement of "
     "confidentiality on file (guideline 7.2(1))."
 )
-
-
-def spell_time(moment: datetime) -> str:
-    """A time for people."""
-    return f"{moment.astimezone(_JAPAN):%Y-%m-%d %H:%M:%S} (Japan)"
 
 
 # -- who ----------------------------------------------------------------------------------------

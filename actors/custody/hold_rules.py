@@ -6,7 +6,7 @@ reads a recording or a clock.
 
 from __future__ import annotations
 
-__all__ = ["AHEAD", "LONGEST_REVIEW", "WIDEST", "decide_hold"]
+__all__ = ["AHEAD", "HOLD_STEPS", "LONGEST_REVIEW", "WIDEST", "decide_hold"]
 
 import hashlib
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from actors.custody.holds import Hold, HoldRegister
 from actors.custody.managers import Manager, Managers
-from actors.custody.order import HoldPlace, HoldRelease, HoldReview, SignedOrder
+from actors.custody.order import HoldPlace, HoldRelease, HoldReview, Order, SignedOrder
 from actors.custody.ruling import OrderRefused, Ruling, require_staffed, signer_in_term
 from actors.ledger.receipts import Ground, HoldChanged, HoldStep, Refusal, numbers_of
 
@@ -24,6 +24,12 @@ AHEAD = timedelta(days=31)
 """How far into the future a hold may reach."""
 LONGEST_REVIEW = timedelta(days=366)
 """Somebody has to look within so long whether a hold is still needed."""
+HOLD_STEPS: Mapping[type[Order], HoldStep] = {
+    HoldPlace: HoldStep.PLACED,
+    HoldReview: HoldStep.REVIEWED,
+    HoldRelease: HoldStep.RELEASED,
+}
+"""What an accepted order is in the ledger."""
 
 
 def decide_hold(
@@ -67,11 +73,6 @@ def _receipt(
     signed: SignedOrder, past: HoldRegister, why: Refusal | None, managers: Managers
 ) -> HoldChanged:
     order = signed.order
-    steps = {
-        HoldPlace: HoldStep.PLACED,
-        HoldReview: HoldStep.REVIEWED,
-        HoldRelease: HoldStep.RELEASED,
-    }
     review = order.review if isinstance(order, HoldPlace | HoldReview) else None
     placed: HoldPlace | None
     if isinstance(order, HoldPlace):
@@ -82,7 +83,7 @@ def _receipt(
         hold, placed = order.hold, known.order if known is not None else None
     number = placed.document.strip() if placed is not None else ""
     return HoldChanged(
-        step=steps[type(order)] if why is None else HoldStep.REFUSED,
+        step=HOLD_STEPS[type(order)] if why is None else HoldStep.REFUSED,
         why=why,
         order=numbers_of(signed.id),
         hold=numbers_of(hold) if why is None or hold != signed.id else None,

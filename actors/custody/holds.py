@@ -96,9 +96,8 @@ class HoldRegister:
     def of(cls, contents: BoxContents) -> HoldRegister:
         """Compute it from what lies in the order box."""
         register = cls()
-        for decided in contents.decided:
-            if decided.signed is not None and decided.outcome.accepted:
-                register.add(decided.signed)
+        for accepted in contents.accepted:
+            register.add(accepted.signed)
         return register
 
     def add(self, accepted: SignedOrder) -> None:

@@ -6,18 +6,18 @@ __all__ = ["CustodianSettings", "Facility", "Manager", "Managers", "PublicKey", 
 
 import enum
 from collections.abc import Collection, Iterable, Mapping
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
 from actors.custody.order import CameraName, SignedOrder
+from actors.custody.times import JAPAN
 from runtime import Duration, PlaceName, Settings, Word
 from runtime.errors import NoteRefused
 from runtime.ledger.note import SignatureType, VerifierKey
 
-_JAPAN = timezone(timedelta(hours=9))
 _Places = Annotated[tuple[PlaceName, ...], msgspec.Meta(min_length=1, max_length=64)]
 
 
@@ -70,7 +70,7 @@ class _Term(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def covers(self, moment: datetime) -> bool:
         """Whether the term runs at that time."""
-        return self.since <= moment.astimezone(_JAPAN).date() <= self.until
+        return self.since <= moment.astimezone(JAPAN).date() <= self.until
 
 
 class Manager(_Term, frozen=True, kw_only=True):

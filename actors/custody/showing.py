@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["about", "listing", "listing_json"]
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -20,9 +20,9 @@ from actors.custody.order import (
     HoldReview,
     SignedOrder,
 )
+from actors.custody.times import spell_minute
 from actors.ledger.receipts import numbers_of
 
-_JAPAN = timezone(timedelta(hours=9))
 _SHOWN = 12
 
 
@@ -34,7 +34,7 @@ def about(signed: SignedOrder) -> Iterator[str]:
     elif isinstance(order, HoldReview | HoldRelease):
         yield f"hold       {order.hold[:_SHOWN]}"
         if isinstance(order, HoldReview):
-            yield f"review     {_time(order.review)}"
+            yield f"review     {spell_minute(order.review)}"
     elif isinstance(order, DisclosureApproval | DisclosureOpening | DisclosureExport):
         yield f"request    {order.request[:_SHOWN]}"
 
@@ -75,7 +75,7 @@ def _hold(
     if placed is not None and placed.signed is not None:
         entry = entries.get(numbers_of(hold.id))
         where = f"ledger entry {entry}" if entry is not None else "NOT IN THE LEDGER"
-        yield f"  placed     {_time(placed.outcome.at)}, by {placed.signed.signer}; {where}"
+        yield f"  placed     {spell_minute(placed.outcome.at)}, by {placed.signed.signer}; {where}"
     yield ""
 
 
@@ -84,25 +84,21 @@ def _facts(order: HoldPlace, review: datetime) -> Iterator[str]:
     cameras = ", ".join(order.cameras) or "all cameras"
     yield f"ground     {ground}: {order.authority}, {order.document}"
     yield f"where      {', '.join(order.places)} ({cameras})"
-    yield f"time       {_time(order.start)} to {_time(order.end)}"
-    yield f"review     {_time(review)}"
+    yield f"time       {spell_minute(order.start)} to {spell_minute(order.end)}"
+    yield f"review     {spell_minute(review)}"
 
 
 def _refused(contents: BoxContents) -> Iterator[str]:
     for one in contents.decided:
         if one.outcome.why is not None:
             kind = one.outcome.kind or "something that is no order"
-            yield f"refused, decision {one.outcome.number}, {_time(one.outcome.at)}: {kind}"
+            yield f"refused, decision {one.outcome.number}, {spell_minute(one.outcome.at)}: {kind}"
             yield f"  {one.outcome.said}"
             yield ""
 
 
 def _places(signed: SignedOrder | None) -> bool:
     return signed is not None and isinstance(signed.order, HoldPlace)
-
-
-def _time(moment: datetime) -> str:
-    return f"{moment.astimezone(_JAPAN):%Y-%m-%d %H:%M} (Japan)"
 
 
 def listing_json(contents: BoxContents, entries: Mapping[tuple[int, ...], int]) -> str:

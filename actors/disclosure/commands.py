@@ -277,9 +277,9 @@ def _open(arguments: argparse.Namespace) -> int:
 def _request_of(given: str, contents: BoxContents | None) -> tuple[str, SignedOrder | None]:
     """The id of the request that is meant, and the request itself where it is at hand: in the
     pole's box, or in the file that was given. Raises SmartpoleError."""
+    from actors.custody.disclosure import Disclosures
     from actors.custody.order import DisclosureRequest
     from actors.custody.sending import order_in
-    from actors.disclosure.folder import disclosures_in
     from runtime import SmartpoleError
 
     if Path(given).is_file():
@@ -287,7 +287,7 @@ def _request_of(given: str, contents: BoxContents | None) -> tuple[str, SignedOr
         if not isinstance(signed.order, DisclosureRequest):
             raise SmartpoleError(f"{given} is a {signed.order.kind}, and not a disclosure-request.")
         return signed.id, signed
-    requests = disclosures_in(contents).requests if contents is not None else None
+    requests = Disclosures.of(contents).requests if contents is not None else None
     id = whole_id(given, requests, "request")
     known = requests.get(id) if requests is not None else None
     return id, known.signed if known is not None else None

@@ -10,17 +10,17 @@ __all__ = ["render_cover"]
 
 import functools
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import jinja2
 
 from actors.custody.order import DisclosureRequest, SignedOrder
+from actors.custody.times import JAPAN
 from actors.disclosure.account import Account, Kind, Piece
 from actors.disclosure.contents import Contents, Film, LeftOut, Why, video_path
 from actors.ledger.receipts import Ground
 
-_JAPAN = timezone(timedelta(hours=9))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -185,9 +185,9 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "day": lambda moment: f"{moment.astimezone(_JAPAN):%Y-%m-%d}",
-        "clock": lambda moment: f"{moment.astimezone(_JAPAN):%H:%M:%S}",
-        "moment": lambda moment: f"{moment.astimezone(_JAPAN):%Y-%m-%d %H:%M:%S}",
+        "day": lambda moment: f"{moment.astimezone(JAPAN):%Y-%m-%d}",
+        "clock": lambda moment: f"{moment.astimezone(JAPAN):%H:%M:%S}",
+        "moment": lambda moment: f"{moment.astimezone(JAPAN):%Y-%m-%d %H:%M:%S}",
         "size": lambda size: f"{size / 1_000_000:,.1f} MB",
         "groups": lambda text: " ".join(text[at : at + 8] for at in range(0, len(text), 8)),
     }

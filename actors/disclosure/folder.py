@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["PoleFolder", "disclosures_in"]
+__all__ = ["PoleFolder"]
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from actors.custody.box import BOX, BoxContents, OrderBoxFolder
-from actors.custody.disclosure import OPEN_WITHIN, Accepted, Disclosures
+from actors.custody.disclosure import OPEN_WITHIN, Disclosures
 from actors.custody.order import DisclosureOpening, SignedOrder
 from actors.disclosure.errors import DisclosureRefused
 from actors.disclosure.package import Job
@@ -45,7 +45,7 @@ class PoleFolder:
     def opening(self, request: str, signer: SigningKey, now: datetime) -> SignedOrder | None:
         """The accepted order by which that person may open that request now; None if there is none
         yet. Raises DisclosureRefused where there can't be one any more; BoxTrouble."""
-        past = disclosures_in(self.contents())
+        past = Disclosures.of(self.contents())
         opening, approval = past.openings.get(request), past.approvals.get(request)
         if opening is None or approval is None:
             return None
@@ -79,7 +79,7 @@ class PoleFolder:
         DisclosureRefused and BoxTrouble."""
         order = opening.order
         assert isinstance(order, DisclosureOpening)
-        past = disclosures_in(self.contents())
+        past = Disclosures.of(self.contents())
         request = past.requests[order.request].signed
         approval = past.approvals[order.request].signed
         folder = ledger_folder(self._state)
@@ -102,12 +102,3 @@ class PoleFolder:
             signer=signer,
             now=now,
         )
-
-
-def disclosures_in(contents: BoxContents) -> Disclosures:
-    """How far each disclosure has come, by what lies in an order box."""
-    return Disclosures(
-        Accepted(one.signed, one.outcome.at)
-        for one in contents.decided
-        if one.signed is not None and one.outcome.accepted
-    )

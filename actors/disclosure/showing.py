@@ -5,21 +5,20 @@ from __future__ import annotations
 __all__ = ["facts", "listing", "listing_json", "spell_verified", "verified_json"]
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from actors.custody.box import BoxContents, Decided
-from actors.custody.disclosure import OPEN_WITHIN, Accepted
+from actors.custody.box import Accepted, BoxContents, Decided
+from actors.custody.disclosure import OPEN_WITHIN, Disclosures
 from actors.custody.order import DisclosureRequest, SignedOrder
+from actors.custody.times import JAPAN, spell_minute, spell_time
 from actors.disclosure.account import Kind
 from actors.disclosure.contents import Why
-from actors.disclosure.folder import disclosures_in
 from actors.disclosure.verify import Verified
 from actors.ledger.receipts import numbers_of
 
-_JAPAN = timezone(timedelta(hours=9))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHOWN = 12
 _PREFIX = "disclosure-"
@@ -53,7 +52,7 @@ def listing(
     """The disclosures that were accepted and are not over; all, and what was refused, if
     ``everything`` is asked for."""
     now = datetime.now(UTC)
-    past = disclosures_in(contents)
+    past = Disclosures.of(contents)
     lines: list[str] = []
     for id, request in past.requests.items():
         if id in past.exports and not everything:
@@ -90,25 +89,28 @@ def _state(is_exported: bool, approval: Accepted | None, now: datetime) -> str:
     if approval is None:
         return "waits for another manager's approval"
     until = approval.at + OPEN_WITHIN
-    return "approval is over" if now > until else f"approved, to be exported until {_time(until)}"
+    if now > until:
+        return "approval is over"
+    return f"approved, to be exported until {spell_minute(until)}"
 
 
 def _step(one: Accepted, entries: Mapping[tuple[int, ...], int]) -> str:
     entry = entries.get(numbers_of(one.signed.id))
     where = f"ledger entry {entry}" if entry is not None else "NOT IN THE LEDGER"
-    return f"{_time(one.at)}, by {one.signed.signer}; {where}"
+    return f"{spell_minute(one.at)}, by {one.signed.signer}; {where}"
 
 
 def _refused(one: Decided) -> Iterator[str]:
     if one.outcome.why is not None and (one.outcome.kind or "").startswith(_PREFIX):
-        yield f"refused, decision {one.outcome.number}, {_time(one.outcome.at)}: {one.outcome.kind}"
+        when = spell_minute(one.outcome.at)
+        yield f"refused, decision {one.outcome.number}, {when}: {one.outcome.kind}"
         yield f"  {one.outcome.said}"
         yield ""
 
 
 def listing_json(contents: BoxContents, entries: Mapping[tuple[int, ...], int]) -> str:
     """All of it, for a machine."""
-    past = disclosures_in(contents)
+    past = Disclosures.of(contents)
 
     def step(one: Accepted | None) -> dict[str, Any] | None:
         if one is None:
@@ -200,12 +202,8 @@ def _moment(microseconds: int) -> datetime:
 
 
 def _span(start: datetime, end: datetime) -> str:
-    begin, finish = start.astimezone(_JAPAN), end.astimezone(_JAPAN)
+    begin, finish = start.astimezone(JAPAN), end.astimezone(JAPAN)
     if begin == finish:
-        return f"{begin:%Y-%m-%d %H:%M:%S} (Japan)"
+        return spell_time(begin)
     last = f"{finish:%H:%M:%S}" if begin.date() == finish.date() else f"{finish:%Y-%m-%d %H:%M:%S}"
     return f"{begin:%Y-%m-%d %H:%M:%S} to {last} (Japan)"
-
-
-def _time(moment: datetime) -> str:
-    return f"{moment.astimezone(_JAPAN):%Y-%m-%d %H:%M} (Japan)"
